@@ -49,6 +49,7 @@ describe('connections of a user', () => {
     await harness.connect(as('ann', '198.51.100.1'));
     expect((await stream('ann', '198.51.100.2')).status).toBe(200);
     expect((await stream('ann', '198.51.100.3', '/v1/chat/completions')).status).toBe(200);
+    await harness.provider.request(1);
     const turns = harness.provider.requests.length;
     const error = { code: 'rate_limit_exceeded', type: 'rate_limit_error', param: null };
     expect(await refusal('ann', '198.51.100.4')).toEqual([429, '5', expect.objectContaining(error)]);

@@ -260,6 +260,7 @@ describe('turns of one conversation', () => {
       client.create({ input: `q${i}`, conversation, stream_id: `lane-${i}` });
       await client.until('response.created');
     }
+    await harness.provider.request(before);
     expect(harness.provider.requests.length - before).toBe(1);
     held.finish();
     const frames = [];
@@ -358,6 +359,7 @@ describe('turns of one conversation', () => {
       usage: null,
       sluice: { kept: 'nothing' },
     });
+    await harness.provider.request(before);
     expect(harness.provider.requests.length - before).toBe(1);
     held.finish();
     await client.turn();

@@ -276,6 +276,7 @@ describe('lanes', () => {
       new Set(['b', undefined]),
     );
     expect(inLane(early, 'a').filter(({ type }) => type === 'response.created')).toHaveLength(1);
+    await harness.provider.request(before + 2);
     expect(harness.provider.requests.length - before).toBe(3);
 
     held.finish();

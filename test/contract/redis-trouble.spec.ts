@@ -635,12 +635,12 @@ describe('Redis in trouble', () => {
   describe('the head of a queue', () => {
     it('evicts the head of a queue after one lease if it never created its log', async () => {
       const conversation = newId('conv');
+      const startedAt = performance.now();
       await store.state.claim.join(conversation, newId('resp'), 4);
       const { id } = await created();
       await store.other.claim.join(conversation, id, 4);
-      const startedAt = performance.now();
       await store.other.claim.wait(conversation, id, NEVER);
-      expect(performance.now() - startedAt).toBeGreaterThan(SHORT_TIMES.leaseMs * 0.5);
+      expect(performance.now() - startedAt).toBeGreaterThan(SHORT_TIMES.leaseMs * 0.9);
       expect(await store.state.claim.members(conversation)).toEqual([id]);
     });
 

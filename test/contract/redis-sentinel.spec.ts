@@ -59,7 +59,8 @@ describe('Redis Sentinel', () => {
     servers = await RedisSentinelServers.start();
     // Longer than a failover.
     store = await openRedisStore(connectionTo(servers), {
-      times: { ...SHORT_TIMES, leaseMs: 20_000, runningMs: 60_000 },
+      times: { ...SHORT_TIMES, leaseMs: 20_000, runningMs: 60_000, endedMs: 60_000 },
+      ttlMs: 60_000,
     });
     hub = new FollowHub({ events: store.other.events, tailCheckMs: 100 });
   });

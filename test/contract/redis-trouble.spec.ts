@@ -67,7 +67,7 @@ describe('Redis in trouble', () => {
   const openStore = (options: Partial<RedisStateOptions> = {}) => {
     hookCalls = new HookCalls();
     const connection = { url: `redis://127.0.0.1:${proxy.port}` };
-    return openRedisStore(connection, { hooks: hookCalls.hooks, timing, times, ...options });
+    return openRedisStore(connection, { hooks: hookCalls.hooks, timing, times, ttlMs: times.endedMs, ...options });
   };
   beforeEach(async () => {
     server = await RedisServer.start();

@@ -124,8 +124,38 @@ export class RedisConnector {
     client.on('error', onError);
     client.on('node error', onError);
     client.on('ready', () => (this.lastError = undefined));
+    if (client instanceof Cluster) listenToClusterStreams(client);
+    else listenToStreams(client);
     return client;
   }
+}
+
+/**
+ * Listens to every error of the sockets of a connection. A TLS socket can report two: an alert of
+ * the server, and the write that fails after it, in either order. ioredis listens to the first
+ * only, and the second would end the process. The first is reported by the connection itself.
+ */
+function listenToStreams(client: Redis): void {
+  // Before `connect`, an error closes the socket, so there is no second one.
+  client.on('connect', () => client.stream.on('error', () => undefined));
+}
+
+/** Does the same for the connections that a Cluster opens: to nodes, and to read the slots. */
+function listenToClusterStreams(cluster: Cluster): void {
+  cluster.on('+node', (node: Redis) => {
+    listenToStreams(node);
+    // ioredis reads the slots over a duplicate of the connection to a node.
+    const duplicate = node.duplicate.bind(node);
+    node.duplicate = (override) => {
+      const copy = duplicate(override);
+      listenToStreams(copy);
+      return copy;
+    };
+  });
+  // A Cluster also opens a connection for its own subscriptions, which nothing uses (see
+  // Subscriptions) and whose socket has no event to listen to. So it is not started.
+  const internal: unknown = Reflect.get(cluster, 'subscriber');
+  if (typeof internal === 'object' && internal !== null) Reflect.set(internal, 'start', () => undefined);
 }
 
 /**

@@ -206,7 +206,7 @@ function objectIn(text: string): object {
     const value: unknown = JSON.parse(text);
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value;
   } catch {
-    // Reported below, as any other text that is no object.
+    // Reported below, like every text that is no object.
   }
   throw new ValueMistake('unable to use --vars; it is no JSON object; write --vars \'{"NAME": "VALUE"}\'');
 }

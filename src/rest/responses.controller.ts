@@ -24,6 +24,14 @@ import { readListQuery, readRetrieveQuery, refuseQuery } from './queries.js';
 import { RestTimes } from './rest-times.js';
 import { eventBody } from './sse.js';
 
+interface StreamReading {
+  /** Aborts when the reading must end before the response has. */
+  readonly reading: AbortSignal;
+  /** Number of the last event that the client has; −1 without one. */
+  readonly after?: number;
+  readonly whenNothing?: 'empty stream' | 'no content';
+}
+
 @Controller('v1/responses')
 @UseGuards(OperationGuard)
 export class ResponsesController {
@@ -43,7 +51,7 @@ export class ResponsesController {
     const turn = { route: '/v1/responses', turnRequest, delivery } as const;
     const responseId = await createTurn(this.turns, caller, turn, reply);
     const reading = this.#readingSignal(reply);
-    if (stream) return this.#stream(this.reader.repeat(caller, responseId, reading), reply);
+    if (stream) return this.#stream(this.reader.repeat(caller, responseId, reading), reply, { reading });
     if (turnRequest.background) return this.#send(reply, await this.reader.retrieve(caller, responseId));
     const response = await this.reader.settled(caller, responseId, reading);
     if (reply.raw.destroyed) return void reply.hijack();
@@ -64,8 +72,8 @@ export class ResponsesController {
     const whenNothing = reconnects ? 'no content' : 'empty stream';
     if (stream) {
       takeStreamPlace(this.limits, caller, reply);
-      const events = this.reader.events(caller, id, after, this.#readingSignal(reply));
-      return this.#stream(events, reply, { after, whenNothing });
+      const reading = this.#readingSignal(reply);
+      return this.#stream(this.reader.events(caller, id, after, reading), reply, { reading, after, whenNothing });
     }
     this.#send(reply, await this.reader.retrieve(caller, id));
   }
@@ -118,14 +126,9 @@ export class ResponsesController {
   async #stream(
     events: AsyncIterable<readonly LoggedEvent[]>,
     reply: FastifyReply,
-    { after = -1, whenNothing = 'empty stream' }: { after?: number; whenNothing?: 'empty stream' | 'no content' } = {},
+    { reading, after = -1, whenNothing = 'empty stream' }: StreamReading,
   ): Promise<void> {
-    await streamTexts(
-      reply,
-      eventBody(events, after),
-      this.times.firstEventMs,
-      this.times.sseOf(reply.raw),
-      whenNothing,
-    );
+    const body = eventBody(events, reading, after);
+    await streamTexts(reply, body, this.times.firstEventMs, this.times.sseOf(reply.raw), whenNothing);
   }
 }

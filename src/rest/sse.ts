@@ -104,9 +104,11 @@ function sseText(event: LoggedEvent): string {
  * Returns the body for a response's events, with OpenAI's end marker after the terminal event.
  * Without any event the stream ends at once: the client had received the terminal event before. An
  * error is an `error` event with the number of the first missing event.
+ * @param reading has aborted if the batches end because nobody may read on, not because the
+ * response has ended
  * @param after number of the last event that the client has
  */
-export function eventBody(batches: AsyncIterable<readonly LoggedEvent[]>, after = -1): SseBody {
+export function eventBody(batches: AsyncIterable<readonly LoggedEvent[]>, reading: AbortSignal, after = -1): SseBody {
   let next = after + 1;
   async function* texts(): AsyncGenerator<SseText, void> {
     let started = false;
@@ -123,7 +125,7 @@ export function eventBody(batches: AsyncIterable<readonly LoggedEvent[]>, after 
       }
       if (text !== '') yield { text, last: false };
     }
-    if (!started) yield { text: '', last: true };
+    if (!started && !reading.aborted) yield { text: '', last: true };
   }
   const errorText = (error: SluiceError): string => {
     const event = { type: 'error', sequence_number: next, error: wireError(error) };

@@ -64,6 +64,7 @@ export async function streamTexts(
 ): Promise<void> {
   const first = texts.next();
   const step = await within(first, firstWithinMs);
+  if (step?.done === true && options.interruption?.reason !== undefined) throw options.interruption.reason;
   if (whenNothing === 'no content' && step?.done !== true && step?.value.last === true && step.value.text === '') {
     await texts.return();
     return void reply.code(204).send();

@@ -6,7 +6,7 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { setTimeout as delay } from 'node:timers/promises';
 import { responseIn, sseMessages, terminalOf, upTo } from '../support/gateway-harness.js';
-import { FakeOpenAiServer, textAnswer } from '../support/fake-openai-server.js';
+import { FakeOpenAiServer, textAnswer, textChunk } from '../support/fake-openai-server.js';
 import { GatewayProcess } from '../support/gateway-process.js';
 import { RawClient } from '../support/raw-client.js';
 import { RawHttp } from '../support/raw-http.js';
@@ -116,6 +116,32 @@ describe('a drain with shared state', () => {
     const resumed = sseMessages(await (await rest).text());
     expect(Number(resumed[0]?.id)).toBe(last + 1);
     expect(resumed.at(-1)?.event).toBe('response.incomplete');
+    writer.socket.terminate();
+  });
+
+  it('sends readers that wait for a next event an error, and no end of the stream [DRAIN-6, SSE-2, REST-12]', async () => {
+    const redis = await RedisServer.start();
+    closing.push(() => redis.close());
+    const provider = await FakeOpenAiServer.start({ steps: [textChunk('Half an answer'), { hang: true }] });
+    closing.push(() => provider.close());
+    const config = { provider: { type: 'openai', model: 'fake-model' }, state: { type: 'redis', url: redis.url } };
+    const env = { OPENAI_API_KEY: 'sk-test', OPENAI_BASE_URL: provider.baseUrl };
+    const [leaving, staying] = [await start(config, env), await start(config, env)];
+    const writer = await RawClient.open(staying.socketUrl);
+    writer.create({ input: 'Hi' });
+    const { id } = responseIn(await writer.until('response.created'));
+    const url = `/v1/responses/${id}?stream=true`;
+    const newest = Number((await writer.until('response.output_text.delta'))['sequence_number']);
+
+    const resumed = await fetch(`${leaving.url}${url}&starting_after=${newest}`);
+    const browser = await fetch(`${leaving.url}${url}`, { headers: { 'last-event-id': `${newest}` } });
+    leaving.signal('SIGTERM');
+    for (const stream of [resumed, browser]) {
+      expect(stream.status).toBe(200);
+      const [message] = sseMessages(await stream.text());
+      expect(message?.data).toMatchObject({ sequence_number: newest + 1, error: { code: 'draining' } });
+    }
+    expect(await leaving.exited).toBe(0);
     writer.socket.terminate();
   });
 });

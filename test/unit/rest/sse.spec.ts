@@ -37,6 +37,7 @@ interface Served {
 async function serve(
   batches: AsyncIterable<readonly LoggedEvent[]> | Iterable<readonly LoggedEvent[]>,
   options: SseOptions = PATIENT,
+  reading = new AbortController().signal,
 ): Promise<Served> {
   const end = Promise.withResolvers<SseEnd>();
   const response = Promise.withResolvers<ServerResponse>();
@@ -45,7 +46,7 @@ async function serve(
     async function* iterate(): AsyncGenerator<readonly LoggedEvent[]> {
       yield* batches;
     }
-    end.resolve(writeTexts(raw, { 'x-request-id': 'req_1' }, eventBody(iterate()), options));
+    end.resolve(writeTexts(raw, { 'x-request-id': 'req_1' }, eventBody(iterate(), reading), options));
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -176,6 +177,23 @@ describe('an event stream', () => {
     const { url, end } = await serve(silent(), { ...PATIENT, interruption: answers });
     const message = await open(url);
     answers.interrupt(new SluiceError('draining', 'unable to x; y'));
+    expect(await textOf(message)).toContain('"error":{"message":"unable to x; y"');
+    await expect(end).resolves.toBe('interrupted');
+  });
+
+  it('ends with the error of an interruption before its first event', async () => {
+    const answers = new OpenAnswers();
+    const reading = new AbortController();
+    const over = Promise.withResolvers<void>();
+    async function* silent(): AsyncGenerator<readonly LoggedEvent[]> {
+      await over.promise;
+      yield* [];
+    }
+    const { url, end } = await serve(silent(), { ...PATIENT, interruption: answers }, reading.signal);
+    const message = await open(url);
+    answers.interrupt(new SluiceError('draining', 'unable to x; y'));
+    reading.abort();
+    over.resolve();
     expect(await textOf(message)).toContain('"error":{"message":"unable to x; y"');
     await expect(end).resolves.toBe('interrupted');
   });

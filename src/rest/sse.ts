@@ -104,7 +104,7 @@ function sseText(event: LoggedEvent): string {
  * Returns the body for a response's events, with OpenAI's end marker after the terminal event.
  * Without any event the stream ends at once: the client had received the terminal event before. An
  * error is an `error` event with the number of the first missing event.
- * @param reading has aborted if the batches end because nobody may read on, not because the
+ * @param reading has aborted if the batches end because the reading must end, not because the
  * response has ended
  * @param after number of the last event that the client has
  */

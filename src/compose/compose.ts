@@ -55,7 +55,7 @@ import { TurnReport } from '../turn/turn-report.js';
 import { Idempotency } from '../turn/idempotency.js';
 import { InputTokens } from '../turn/input-tokens.js';
 import { ResponseReader } from '../turn/response-reader.js';
-import { type Accounting } from '../turn/account.js';
+import { type Accounting } from '../turn/accounting.js';
 import { Settlement } from '../turn/settlement.js';
 import { ShadowRuns } from '../turn/shadow-runs.js';
 import { TurnRoom } from '../turn/turn-room.js';

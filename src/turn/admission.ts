@@ -19,7 +19,7 @@ import { type PromptRegistry } from '../templating/registry.js';
 import { assembleSystem } from '../templating/render.js';
 import { boundTo, withBoundPrompt } from './caller-rules.js';
 import { type ContextSource, ContextSources } from './context-source.js';
-import { mayInstruct, refuseHistory, refuseInstructingItems, refuseParameter } from './instructing.js';
+import { mayInstruct, refuseHistory, refuseInstructingItems, refuseParameter } from './instruction-rules.js';
 import { ItemReferences } from './item-references.js';
 import { checkTools } from './prompt-tools.js';
 import { SUMMARY_INSTRUCTIONS } from './summary-request.js';

@@ -18,7 +18,7 @@ import { finished, type TurnOutcome } from './outcome.js';
 import { ToolGate } from './prompt-tools.js';
 import { retryWhileUnavailable } from './retry-while-unavailable.js';
 import { type Turn } from './turn.js';
-import { type VerdictPart } from './verdicts.js';
+import { type VerdictPart } from './awaited-verdicts.js';
 
 export interface AnswerParts {
   readonly contexts: Pick<TurnContexts, 'contextOf'>;

@@ -5,7 +5,7 @@
 
 import { actingFor, type Binding, type Principal } from '../domain/principal.js';
 import { type ResponseRequest } from '../domain/request.js';
-import { refuseParameter } from './instructing.js';
+import { refuseParameter } from './instruction-rules.js';
 
 /**
  * Returns the request within its binding: in the bound conversation, also if it names none.

@@ -9,7 +9,7 @@ import { type Item, type ReplacedItems, type StoredItem } from '../domain/item.j
 import { type Usage } from '../domain/response.js';
 import { ignoreCloseErrors } from '../provider/stream-opening.js';
 import { type Provider, type ProviderRequest } from '../provider/provider.js';
-import { type Accounting } from './account.js';
+import { type Accounting } from './accounting.js';
 import { maskItems } from './mask-items.js';
 import { asSummaryRequest, SUMMARY_INSTRUCTIONS } from './summary-request.js';
 import { type SummarySeal } from './summary-seal.js';

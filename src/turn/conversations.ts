@@ -15,7 +15,7 @@ import { type ConversationClaim, SURE_OF_PLACE_MS } from '../state/conversation-
 import { type ConversationStore, type ItemQuery, type Page, type ResponseStore } from '../state/conversation-store.js';
 import { type EventLog } from '../state/event-log.js';
 import { conversationNotFound } from './response-errors.js';
-import { mayInstruct, refuseHistory, refuseHumanItems, refuseInstructingItems } from './instructing.js';
+import { mayInstruct, refuseHistory, refuseHumanItems, refuseInstructingItems } from './instruction-rules.js';
 import { refuseLargeItems } from './item-size.js';
 import { type MediaCheck } from './media-check.js';
 import { removeWithLog } from './response-removal.js';

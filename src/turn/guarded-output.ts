@@ -16,7 +16,7 @@ import {
 } from '../validation/output-guard.js';
 import { type TurnOutcome } from './outcome.js';
 import { type Turn } from './turn.js';
-import { type AwaitedGuard, type VerdictPart, withVerdicts } from './verdicts.js';
+import { type AwaitedGuard, type VerdictPart, withVerdicts } from './awaited-verdicts.js';
 
 export type TextKind = 'text' | 'refusal' | 'reasoning' | 'reasoning_summary';
 type Kind = TextKind | 'arguments';

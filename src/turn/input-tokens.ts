@@ -8,7 +8,7 @@ import { type Principal } from '../domain/principal.js';
 import { type ResponseRequest } from '../domain/request.js';
 import { systemTime } from '../domain/time.js';
 import { type Admission } from './admission.js';
-import { type Accounting } from './account.js';
+import { type Accounting } from './accounting.js';
 import { providerRequest, type TurnContexts } from './turn-context.js';
 import { type TurnGuards } from './turn-guards.js';
 import { storedInput } from './turn-input.js';

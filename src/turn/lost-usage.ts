@@ -7,7 +7,7 @@ import { isKnownItem, messageText, thoughtText } from '../domain/item.js';
 import { type OutputItem } from '../domain/item.js';
 import { type ResponseObject, type Usage } from '../domain/response.js';
 import { type LogHead } from '../state/event-log.js';
-import { type Accounting } from './account.js';
+import { type Accounting } from './accounting.js';
 
 export interface LostUsage {
   readonly usage: Usage;

@@ -18,7 +18,7 @@ import {
 } from '../domain/media.js';
 import { type Principal } from '../domain/principal.js';
 import { pixelSize } from '../provider/media-tokens.js';
-import { refuseParameter } from './instructing.js';
+import { refuseParameter } from './instruction-rules.js';
 
 export interface MediaPolicy {
   /** `clients.allow.images`. Null: only trusted callers may send images and files. */

@@ -20,7 +20,7 @@ import { retryWhileUnavailable } from './retry-while-unavailable.js';
 import { parseLogged, terminalOf } from './logged-response.js';
 import { type TurnLimits } from './turn-limits.js';
 import { estimateLostUsage } from './lost-usage.js';
-import { type Accounting } from './account.js';
+import { type Accounting } from './accounting.js';
 import { terminalEvent } from './settlement.js';
 import { classOf } from './caller-rules.js';
 

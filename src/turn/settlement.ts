@@ -8,7 +8,7 @@ import { asSluiceError, SluiceError } from '../domain/errors.js';
 import { type TerminalEvent } from '../domain/event.js';
 import { type StoredItem } from '../domain/item.js';
 import { type ResponseObject, type ResponseStatus, type StoredResponse } from '../domain/response.js';
-import { account, type Accounting } from './account.js';
+import { account, type Accounting } from './accounting.js';
 import { type TurnPlan } from './admission.js';
 import { type EndedTurn, type Keeping, keepingNothing, keepingOf, NOTHING, type TurnContexts } from './turn-context.js';
 import { outcomeOfResponse, type TurnOutcome } from './outcome.js';

@@ -9,7 +9,7 @@ import { systemTime, type Time } from '../domain/time.js';
 import { NO_TRACING } from '../observability/tracing.js';
 import { type CallGate, type CallPlace } from '../provider/call-gate.js';
 import { compareVersions } from '../templating/pack-version.js';
-import { account, type Accounting } from './account.js';
+import { account, type Accounting } from './accounting.js';
 import { type Admission, type TurnPlan } from './admission.js';
 import { answer, type AnswerParts } from './answer.js';
 import { type DrainState } from './drain-state.js';

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals
 import { SluiceError } from '../../../src/domain/errors.js';
 import { type ResponseObject } from '../../../src/domain/response.js';
 import { Provider, type ProviderPart } from '../../../src/provider/provider.js';
-import { type Accounting } from '../../../src/turn/account.js';
+import { type Accounting } from '../../../src/turn/accounting.js';
 import { Journal } from '../../../src/turn/journal.js';
 import { Settlement } from '../../../src/turn/settlement.js';
 import { HandTime } from '../../support/hand-time.js';

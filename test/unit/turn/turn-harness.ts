@@ -35,7 +35,7 @@ import { type CallGate, FREE_PLACE } from '../../../src/provider/call-gate.js';
 import { TurnReport } from '../../../src/turn/turn-report.js';
 import { parseLogged } from '../../../src/turn/logged-response.js';
 import { ResponseReader } from '../../../src/turn/response-reader.js';
-import { type Accounting } from '../../../src/turn/account.js';
+import { type Accounting } from '../../../src/turn/accounting.js';
 import { Settlement } from '../../../src/turn/settlement.js';
 import { type ShadowParts, type ShadowPolicy, ShadowRuns } from '../../../src/turn/shadow-runs.js';
 import { type TurnOrigin } from '../../../src/turn/turn.js';

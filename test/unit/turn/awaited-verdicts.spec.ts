@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from '@jest/globals';
 import { type ProviderPart } from '../../../src/provider/provider.js';
-import { type AwaitedGuard, withVerdicts } from '../../../src/turn/verdicts.js';
+import { type AwaitedGuard, withVerdicts } from '../../../src/turn/awaited-verdicts.js';
 
 const text = (said: string): ProviderPart => ({ type: 'text', text: said });
 

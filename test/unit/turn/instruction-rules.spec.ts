@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { type Item } from '../../../src/domain/item.js';
-import { mayInstruct, refuseHumanItems, refuseInstructingItems } from '../../../src/turn/instructing.js';
+import { mayInstruct, refuseHumanItems, refuseInstructingItems } from '../../../src/turn/instruction-rules.js';
 import { ALICE, userItem } from './turn-harness.js';
 
 const system: Item = {

@@ -37,10 +37,10 @@ const SUITES = [
   ...['system', 'chaos'],
 ];
 /**
- * Much of the time is spent waiting for processes, leases and browsers, so there is one worker more
- * than there are cores.
+ * Much of the time is spent waiting for processes, leases and browsers, so there are two workers
+ * more than there are cores.
  */
-const WORKERS = Math.min(8, availableParallelism() + 1);
+const WORKERS = Math.min(8, availableParallelism() + 2);
 /**
  * A run is aborted if no test and no step has ended for this long. A single test has its own limit
  * (jest.config.mjs), so this only catches an endless loop, or a worker that died silently. The

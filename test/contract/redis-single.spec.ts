@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { type ResponseObject, type StoredResponse } from '../../src/domain/response.js';
+import { LOG_TIMES } from '../../src/state/event-log.js';
 import { RedisKeys } from '../../src/state/redis/redis-keys.js';
 import {
   RedisConversationClaim,
@@ -74,7 +75,9 @@ describe('a head without a log that joins again while another replica evicts it'
 
 describe('a turn that ends', () => {
   it('writes its last events, adds its items, leaves the queue and moves the conversation to the front of its list in one command, and ends in another', async () => {
-    const store = await openRedisStore({ url: server.url });
+    // Times that no slow machine exceeds, so that nothing expires, waits or is packed meanwhile.
+    const timing = { claimPollMs: 600_000, packAfterMs: 600_000 };
+    const store = await openRedisStore({ url: server.url }, { ttlMs: 60_000, times: LOG_TIMES, timing });
     try {
       const { claim, conversations, counts, events, exit } = store.state;
       const endOf = (id: string): StoredResponse => ({

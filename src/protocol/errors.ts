@@ -15,13 +15,14 @@ export interface WireError {
   readonly type: string;
   readonly code: string;
   readonly param: string | null;
-  /** The response of a turn that ran and failed. */
+  /** The response of a turn that ran and failed, or whose answer could not be given. */
   readonly response_id?: string;
 }
 
 export function wireError(error: SluiceError): WireError {
   const { message, type, code, param } = error;
-  return { message, type, code, param, ...(error instanceof FailedTurn ? { response_id: error.responseId } : {}) };
+  const responseId = error instanceof FailedTurn || error instanceof UnansweredTurn ? error.responseId : null;
+  return { message, type, code, param, ...(responseId === null ? {} : { response_id: responseId }) };
 }
 
 export function errorBody(error: SluiceError): { readonly error: WireError } {
@@ -52,7 +53,7 @@ export const PRIVATE_HEADERS = { 'cache-control': 'no-store', 'x-content-type-op
  */
 export function retryHeaders(error: SluiceError): Record<string, string> {
   if (!error.retryable) return { 'x-should-retry': 'false' };
-  const ran = error instanceof FailedTurn;
+  const ran = error instanceof FailedTurn || (error instanceof UnansweredTurn && !error.joins);
   const later = !ran && (error.status === 409 || error.status === 429 || error.status === 503);
   const afterMs = error.retryAfterMs ?? (later ? DEFAULT_RETRY_AFTER_MS : null);
   if (afterMs === null) return ran ? { 'x-should-retry': 'false' } : {};
@@ -107,5 +108,31 @@ export class FailedTurn extends SluiceError {
     this.status = status === 500 ? 502 : status;
     this.type = type;
     this.responseId = failed.id;
+  }
+}
+
+/**
+ * The error of a request that has started a turn, if its answer cannot be given. The turn continues
+ * or has ended, and its response can be retrieved. Repeating the request would run a second turn,
+ * so its answers have `x-should-retry: false`, unless the request had an idempotency key.
+ */
+export class UnansweredTurn extends SluiceError {
+  /** The id with which the client retrieves the response; null if it is not for the client. */
+  readonly responseId: string | null;
+  /** Whether the same request joins the turn: it had an idempotency key. */
+  readonly joins: boolean;
+
+  constructor(
+    { code, message, param, retryable, retryAfterMs, cause }: SluiceError,
+    { responseId, joins }: Pick<UnansweredTurn, 'responseId' | 'joins'>,
+  ) {
+    super(code, message, {
+      retryable,
+      ...(param === null ? {} : { param }),
+      ...(retryAfterMs === null ? {} : { retryAfterMs }),
+      ...(cause === undefined ? {} : { cause }),
+    });
+    this.responseId = responseId;
+    this.joins = joins;
   }
 }

@@ -48,7 +48,8 @@ export class ChatCompletionsController {
       if (chat.stream) await this.#stream(caller, responseId, new ChatChunkWriter(chat.includeUsage), reading, reply);
       else await this.#answer(caller, responseId, reading, reply);
     } catch (thrown) {
-      answerFailure(reply, answerGone(asSluiceError(thrown)));
+      if (!(thrown instanceof FailedTurn)) throw answerGone(asSluiceError(thrown));
+      answerFailure(reply, thrown);
     }
   }
 

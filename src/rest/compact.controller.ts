@@ -43,7 +43,9 @@ export class CompactController {
   async compact(@Caller() caller: Principal, @Body() body: unknown, @Res() reply: FastifyReply): Promise<void> {
     const turnRequest = parseCompactRequest(body);
     this.seal.refuseWithoutKey('input');
-    const responseId = await createTurn(this.turns, caller, { route: ROUTE, turnRequest, delivery: 'json' }, reply);
+    // Errors must not name the turn either: its events contain the summary as plain text.
+    const turn = { route: ROUTE, turnRequest, delivery: 'json', hidden: true } as const;
+    const responseId = await createTurn(this.turns, caller, turn, reply);
     const interruption = this.times.interruptionOf(reply.raw);
     const response = await this.reader.settled(caller, responseId, readingSignal(reply, interruption));
     if (reply.raw.destroyed) return void reply.hijack();

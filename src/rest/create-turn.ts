@@ -8,7 +8,7 @@ import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { type SluiceError } from '../domain/errors.js';
 import { type Principal } from '../domain/principal.js';
 import { type ResponseRequest } from '../domain/request.js';
-import { errorBody, errorHeaders } from '../protocol/errors.js';
+import { errorBody, errorHeaders, type UnansweredTurn } from '../protocol/errors.js';
 import { onBehalfOf } from '../turn/caller-rules.js';
 import { type TurnOrigin } from '../turn/turn.js';
 import { type TurnService, type CreatedTurn } from '../turn/turn.service.js';
@@ -24,6 +24,8 @@ export interface TurnToCreate {
   readonly route: string;
   readonly turnRequest: ResponseRequest;
   readonly delivery: TurnOrigin['delivery'];
+  /** Whether errors must not name the response, because its events are not for the caller. */
+  readonly hidden?: boolean;
 }
 
 /**
@@ -35,7 +37,7 @@ export interface TurnToCreate {
 export async function createTurn(
   turns: TurnService,
   caller: Principal,
-  { route, turnRequest, delivery }: TurnToCreate,
+  { route, turnRequest, delivery, hidden = false }: TurnToCreate,
   reply: FastifyReply,
 ): Promise<string> {
   const { request }: { readonly request: FastifyRequest } = reply;
@@ -47,6 +49,7 @@ export async function createTurn(
     ...(idempotency === undefined ? {} : { idempotency }),
   });
   const { responseId, joined } = await withLimitHeaders(reply, created);
+  noteTurn(request, { responseId: hidden ? null : responseId, joins: idempotency !== undefined });
   const about = { id: responseId, conversation: turnRequest.conversation };
   auditOf(request)?.turn(onBehalfOf(caller, turnRequest), about, joined);
   return responseId;
@@ -74,20 +77,21 @@ function idempotencyOf(request: FastifyRequest, turnRequest: ResponseRequest): I
   return key === undefined ? undefined : { key, fingerprint: requestFingerprint(turnRequest) };
 }
 
-/** Requests that have a turn. */
-const withTurn = new WeakSet<FastifyRequest>();
+type TurnOfRequest = Pick<UnansweredTurn, 'responseId' | 'joins'>;
+
+const turnsOf = new WeakMap<FastifyRequest, TurnOfRequest>();
 
 /**
- * Marks a request as having a turn. The turn counts its own end, so later errors are errors of the
- * answer only.
+ * Sets the turn of a request. The turn counts its own end, so later errors are errors of the answer
+ * only.
  */
-function noteTurn(request: FastifyRequest): void {
-  withTurn.add(request);
+function noteTurn(request: FastifyRequest, turn: TurnOfRequest): void {
+  turnsOf.set(request, turn);
 }
 
-/** Whether a request has a turn. */
-export function hasTurn(request: FastifyRequest): boolean {
-  return withTurn.has(request);
+/** Returns the turn of a request, or undefined if it has none. */
+export function turnOf(request: FastifyRequest): TurnOfRequest | undefined {
+  return turnsOf.get(request);
 }
 
 const KINDS = ['requests', 'tokens'] as const;
@@ -104,7 +108,6 @@ export const LIMIT_HEADERS: readonly string[] = KINDS.flatMap((kind) =>
 async function withLimitHeaders(reply: FastifyReply, created: Promise<CreatedTurn>): Promise<CreatedTurn> {
   try {
     const turn = await created;
-    noteTurn(reply.request);
     void reply.headers(limitHeaders(turn.limits));
     return turn;
   } catch (thrown) {

@@ -8,14 +8,14 @@ import { type FastifyReply, type FastifyRequest } from 'fastify';
 
 import { asSluiceError, type ErrorCode, SluiceError } from '../domain/errors.js';
 import { type Log } from '../observability/log.js';
-import { errorBody, errorHeaders } from '../protocol/errors.js';
+import { errorBody, errorHeaders, UnansweredTurn } from '../protocol/errors.js';
 import { type RefusedTurn } from '../turn/turn-report.js';
 import { callerOf, clientRequestIdOf } from './caller.js';
 import { createsTurn } from './operation.guard.js';
 import { auditOf } from './request-audit.js';
 import { bodyTooLarge } from './request-gate.js';
 import { noRoute, type RouteTable } from './route-table.js';
-import { hasTurn } from './create-turn.js';
+import { turnOf } from './create-turn.js';
 
 export interface ErrorFilterParts {
   readonly logger: Log;
@@ -53,7 +53,9 @@ export class ErrorFilter implements ExceptionFilter {
     const http = host.switchToHttp();
     const request = http.getRequest<FastifyRequest>();
     const reply = http.getResponse<FastifyReply>();
-    const error = this.#errorOf(thrown, request);
+    const turn = turnOf(request);
+    const refusal = this.#errorOf(thrown, request);
+    const error = turn === undefined ? refusal : new UnansweredTurn(refusal, turn);
     this.#report(error, request, reply);
     if (reply.sent || reply.raw.headersSent) {
       // Part of the answer is sent, so only a broken connection still signals the failure.
@@ -99,7 +101,7 @@ export class ErrorFilter implements ExceptionFilter {
     auditOf(request)?.refused(error);
     if (isMistake(error, request)) this.#parts.mistake(request);
     if (!createsTurn(request)) this.#parts.refusedOther(error);
-    if (createsTurn(request) && !hasTurn(request)) {
+    if (createsTurn(request) && turnOf(request) === undefined) {
       const durationMs = Math.round(reply.elapsedTime);
       this.#parts.refused({
         requestId,

@@ -14,7 +14,7 @@ import { OriginPolicy } from '../../../src/auth/origin.js';
 import { SluiceError } from '../../../src/domain/errors.js';
 import { type LoggedEvent, serialize } from '../../../src/domain/event.js';
 import { type ResponseObject } from '../../../src/domain/response.js';
-import { type Log } from '../../../src/observability/log.js';
+import { type Log, type LogFields } from '../../../src/observability/log.js';
 import { ChatCompletionsController } from '../../../src/rest/chat-completions.controller.js';
 import { ErrorFilter } from '../../../src/rest/error.filter.js';
 import { httpServerOptions, prepareHttp } from '../../../src/rest/http-server.js';
@@ -69,11 +69,12 @@ const reader: Pick<ResponseReader, 'events' | 'settled'> = {
     return response();
   },
 };
+const logged: LogFields[] = [];
 const log: Log = {
   debug: () => undefined,
   info: () => undefined,
   warn: () => undefined,
-  error: () => undefined,
+  error: (fields) => void logged.push(fields),
   child: () => log,
 };
 
@@ -180,6 +181,17 @@ describe('POST /v1/chat/completions', () => {
     await post({}, { 'idempotency-key': 'k' });
     expect(asked?.signal).toBeUndefined();
     expect(asked?.idempotency).toMatchObject({ key: 'k' });
+  });
+
+  it('logs an answer that cannot be given, and lets no client run its turn again [ERR-3]', async () => {
+    logged.length = 0;
+    ended = new Error('a bug');
+    const answer = await post();
+    expect(answer.status).toBe(500);
+    expect(await answer.json()).toMatchObject({ error: { code: 'server_error', response_id: 'resp_1' } });
+    expect(answer.headers.get('x-should-retry')).toBe('false');
+    expect(logged).toMatchObject([{ path: '/v1/chat/completions', err: { cause: ended } }]);
+    expect(refused).toEqual([]);
   });
 
   it('refuses a repeated request whose events are gone [CHAT-8]', async () => {

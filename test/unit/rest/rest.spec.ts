@@ -290,6 +290,29 @@ describe('POST /v1/responses', () => {
     script.eventsError = undefined;
   });
 
+  it.each(['{"input":"x"}', '{"input":"x","stream":true}'])(
+    'names the response of a turn whose answer cannot be given, and lets only keyed requests be sent again: %s [ERR-3, REST-6]',
+    async (body) => {
+      const away = new SluiceError('state_unavailable', 'unable to x; y');
+      script.settledError = away;
+      script.eventsError = away;
+      const again = async (headers: Record<string, string>) => {
+        const answer = await post(body, headers);
+        const { error } = (await answer.json()) as { error: Record<string, unknown> };
+        return [answer.status, answer.headers.get('x-should-retry'), error['response_id']];
+      };
+      expect(await again({})).toEqual([503, 'false', 'resp_1']);
+      expect(await again({ 'idempotency-key': 'k' })).toEqual([503, 'true', 'resp_1']);
+    },
+  );
+
+  it('is not sent again by the official client if its turn runs and its answer cannot be given [ERR-3]', async () => {
+    script.settledError = new Error('a bug');
+    const patient = new OpenAI({ apiKey: KEY, baseURL: `${base}/v1`, maxRetries: 2 });
+    await expect(patient.responses.create({ input: 'hi' })).rejects.toMatchObject({ status: 500 });
+    expect(script.created).toHaveLength(1);
+  });
+
   it('reports a refusal with whether to retry, and counts it', async () => {
     script.refusal = new SluiceError('rate_limit_exceeded', 'unable to x; y', { retryAfterMs: 1_500 });
     const limited = await post('{"input":"x"}');

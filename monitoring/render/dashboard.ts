@@ -395,7 +395,8 @@ function rows(m: (metric: string, labels?: string) => string): readonly (readonl
       [
         {
           title: 'Event loop lag (p99)',
-          description: 'Above 500 ms a replica says it is overloaded.',
+          description:
+            'Includes the 50 ms from one sample to the next. A replica that lags by 500 ms on average is overloaded.',
           unit: 's',
           queries: [['{{instance}}', `max by (instance) (${m('nodejs_eventloop_lag_p99_seconds')})`]],
         },

@@ -23,7 +23,8 @@ export interface OverloadOptions {
   readonly averageOverMs: number;
 }
 
-const TICK_MS = 20;
+/** Each wake-up of an idle process costs as much as a delta, so there are few. */
+const TICK_MS = 50;
 /**
  * Upper bound of the time that one tick counts for: a single pause of any length (garbage
  * collection, a stopped process) is no overload.

@@ -11,6 +11,12 @@ import { PinoLog } from './logger.js';
 import { Metrics } from './metrics.js';
 
 /**
+ * How often prom-client samples the event loop, in milliseconds; its default of 10 would wake an
+ * idle process a hundred times a second. The samples include this time.
+ */
+const EVENT_LOOP_EVERY_MS = 50;
+
+/**
  * The module requires a controller. This one has no route, so that only the operations listener
  * serves /metrics.
  */
@@ -38,7 +44,14 @@ export class ObservabilityModule {
       imports: [
         PrometheusModule.register({
           controller: NoRoutesController,
-          defaultMetrics: { enabled: true, config: { register: metrics.registry, prefix: metrics.prefix } },
+          defaultMetrics: {
+            enabled: true,
+            config: {
+              register: metrics.registry,
+              prefix: metrics.prefix,
+              eventLoopMonitoringPrecision: EVENT_LOOP_EVERY_MS,
+            },
+          },
         }),
         // TurnReport logs requests, so no route needs the logging middleware.
         LoggerModule.forRoot({ pinoHttp: { logger }, forRoutes: [] }),

@@ -12,7 +12,7 @@ import { reachOf } from '../domain/principal.js';
 import { systemTime, type Time } from '../domain/time.js';
 import { type ConversationClaim, SURE_OF_PLACE_MS } from '../state/conversation-claim.js';
 import { type ConversationEntry, type Entered } from '../state/conversation-entry.js';
-import { type EventLog, type Reservation } from '../state/event-log.js';
+import { type EventLog } from '../state/event-log.js';
 import { type OwnerIndex } from '../state/owner-index.js';
 import { type TurnPlan } from './admission.js';
 import { conversationNotFound } from './response-errors.js';
@@ -101,7 +101,7 @@ export class TurnOpening {
   async open(request: TurnToOpen): Promise<OpenedTurn> {
     const permit = await this.#parts.limits.take(request.plan);
     try {
-      return { ...(await this.#openLog(request, permit.reserved)), permit };
+      return { ...(await this.#openLog(request, permit)), permit };
     } catch (error) {
       await permit.giveBack().catch(() => undefined);
       throw error;
@@ -109,7 +109,7 @@ export class TurnOpening {
   }
 
   /** Joins the queue before creating the log, so that a refusal comes before a response exists. */
-  async #openLog(request: TurnToOpen, reserved: Reservation | undefined): Promise<Omit<OpenedTurn, 'permit'>> {
+  async #openLog(request: TurnToOpen, permit: TurnPermit): Promise<Omit<OpenedTurn, 'permit'>> {
     const { plan, response, origin, trace, idempotency } = request;
     const { events, claim, clock, report, index, guards } = this.#parts;
     const time = this.#time;
@@ -125,10 +125,11 @@ export class TurnOpening {
       conversationId,
       store: plan.request.store,
       input,
-      ...(reserved === undefined ? {} : { reserved }),
+      ...(permit.reserved === undefined ? {} : { reserved: permit.reserved }),
     };
     let begins = false;
     let isCreated = false;
+    let mayBeCreated = false;
     try {
       const requestedAt = time.now();
       let entered = await this.#enter(plan, response.id);
@@ -144,6 +145,7 @@ export class TurnOpening {
       if (request.signal?.aborted === true) begins = false;
       const inProgress: ResponseObject = { ...response, status: 'in_progress' };
       const next: ResponseEvent[] = begins ? [{ type: 'response.in_progress', response: inProgress }] : [];
+      mayBeCreated = true;
       const { fence, begun } = await events.createWith(
         head,
         opening.map((event, i) => serialize(event, i)),
@@ -198,8 +200,12 @@ export class TurnOpening {
       // Leave even if joining failed: only its reply may have been lost.
       if (conversationId !== null) await claim.leave(conversationId, response.id).catch(() => undefined);
       const cause = asSluiceError(error);
-      if (isCreated || (begins && cause.code === 'state_unavailable'))
-        void endRefusedTurn({ ...this.#parts, time }, head, response, cause).catch(() => undefined);
+      if (isCreated || (mayBeCreated && cause.code === 'state_unavailable')) {
+        // A replica that takes over the log settles the reservation that the log holds. Refunding
+        // it here, too, would refund it twice.
+        const unsettled = endRefusedTurn({ ...this.#parts, time }, head, response, cause).catch(() => true);
+        void permit.giveBack(unsettled).catch(() => undefined);
+      }
       throw error;
     }
   }

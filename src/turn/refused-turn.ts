@@ -31,6 +31,7 @@ const FIRST_FENCE: Fence = 1;
  * exist or has ended. Called when the turn has left its queue: a creation that arrives later begins
  * no turn then.
  * @param error why the request was refused
+ * @returns whether no other replica ends the log and settles what the turn reserved
  * @throws SluiceError `state_unavailable` if the store stays away
  */
 export async function endRefusedTurn(
@@ -38,9 +39,10 @@ export async function endRefusedTurn(
   { responseId, owner, limitsClass, input }: LogHead,
   response: ResponseObject,
   error: SluiceError,
-): Promise<void> {
+): Promise<boolean> {
   const log = await retryWhileUnavailable(() => events.read(responseId, -1, 0), { time });
-  if (log === undefined || log.ended) return;
+  if (log === undefined) return true;
+  if (log.ended) return false;
   const terminal = terminalEvent(keepingNothing(response), { end: 'failed', error }, time.date());
   const sequence = log.last + 1;
   const ending = [serialize(terminal, sequence)];
@@ -60,5 +62,7 @@ export async function endRefusedTurn(
     },
     { time },
   );
-  if (outcome === 'appended') report.endedUnrun(terminal.response);
+  if (outcome !== 'appended') return false;
+  report.endedUnrun(terminal.response);
+  return true;
 }

@@ -75,8 +75,12 @@ export interface TurnPermit {
   settle(spent: Spent): Promise<void>;
   /** Leaves without settling: the replica that ends the turn settles. */
   handOver(): void;
-  /** Leaves and refunds the reservation, because the turn never began. */
-  giveBack(): Promise<void>;
+  /**
+   * Leaves and refunds the reservation, because the turn never began.
+   * @param unsettled resolves when it is known whether another replica settles the turn: then
+   * nothing is refunded
+   */
+  giveBack(unsettled?: Promise<boolean>): Promise<void>;
 }
 
 const MINUTE_S = 60;
@@ -254,7 +258,10 @@ function permit(
     leave,
     settle: (spent) => end(() => settling(spent)),
     handOver: () => void end(() => Promise.resolve()),
-    giveBack: () => end(() => Promise.all(undo.map((one) => one()))),
+    giveBack: (unsettled) =>
+      end(async () => {
+        if ((await unsettled) !== false) await Promise.all(undo.map((one) => one()));
+      }),
   };
 }
 

@@ -64,6 +64,51 @@ describe('create while the store is away', () => {
     expect(await members(conversation)).toEqual([]);
   });
 
+  describe('if the reply to the creation of its log was lost', () => {
+    const limits = { tokensPerMinute: 10_000 };
+    const time = new HandTime();
+    const own = (beside?: TurnHarness) => new TurnHarness({ limits, time, ...(beside && { beside }) });
+    const bucket = { key: 'limit:tokens:user:acme/alice', capacity: 10_000, refillPerSecond: 10_000 / 60 };
+    const left = async ({ plain }: TurnHarness) => (await plain.limiter.take(bucket, 0)).remaining;
+
+    /** Refuses a turn when others have reserved half of the tokens. @returns its response */
+    async function refused(first: TurnHarness): Promise<string> {
+      await first.plain.limiter.take(bucket, 5_000);
+      const ids: string[] = [];
+      const onResponse = (id: string) => void ids.push(id);
+      first.faults.fail('createWith', 1, away, true);
+      const creating = first.turns.create(ALICE, requestOf('Hi'), ORIGIN, { ...KEYED, onResponse });
+      await expect(creating).rejects.toMatchObject({ code: 'state_unavailable' });
+      return ids[0] ?? '';
+    }
+
+    it('ends the log of a refused turn that has not begun, and refunds its reservation once [LIMIT-6]', async () => {
+      const first = own();
+      const id = await refused(first);
+      while ((await left(first)) < 5_000) await new Promise(setImmediate);
+      expect(await first.types(id)).toEqual(['created', 'failed']);
+      await first.plain.lease.release(id, 1);
+      expect(await first.sweep.sweep()).toBe(0);
+      expect(await left(first)).toBe(5_000);
+      await first.close();
+    });
+
+    it('leaves the refund to the replica that has taken over the log of a refused turn [LIMIT-6]', async () => {
+      const first = own();
+      const other = own(first);
+      const reading = first.faults.hold('read');
+      const id = await refused(first);
+      await new Promise(setImmediate);
+      await first.plain.lease.release(id, 1);
+      expect(await other.sweep.sweep()).toBe(1);
+      expect(await left(first)).toBe(5_000);
+      reading.open();
+      await new Promise(setImmediate);
+      expect(await left(first)).toBe(5_000);
+      await Promise.all([first.close(), other.close()]);
+    });
+  });
+
   it('admits a turn that cannot be announced yet, and announces it when the store is back', async () => {
     const conversation = await harness.conversation();
     const announced: string[] = [];

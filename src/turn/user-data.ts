@@ -7,6 +7,7 @@ import { type Conversation } from '../domain/conversation.js';
 import { authorOf } from '../domain/item.js';
 import { actingFor, ownerOf, type Principal } from '../domain/principal.js';
 import { type ResponseObject } from '../domain/response.js';
+import { sleep, systemTime, type Time } from '../domain/time.js';
 import { type ConversationClaim } from '../state/conversation-claim.js';
 import { type ConversationStore, type ResponseStore } from '../state/conversation-store.js';
 import { type CredentialStore } from '../state/credential-store.js';
@@ -17,11 +18,12 @@ import { type OwnerIndex } from '../state/owner-index.js';
 export interface UserDataParts {
   readonly conversations: ConversationStore;
   readonly responses: ResponseStore;
-  readonly events: Pick<EventLog, 'delete' | 'requestCancel'>;
+  readonly events: Pick<EventLog, 'delete' | 'read' | 'requestCancel'>;
   readonly claim: Pick<ConversationClaim, 'members'>;
   readonly index: OwnerIndex;
   readonly keys: Pick<IdempotencyStore, 'eraseOwner'>;
   readonly credentials: Pick<CredentialStore, 'revokeOwner'>;
+  readonly time?: Time;
 }
 
 export interface Erased {
@@ -38,6 +40,13 @@ interface TurnOfItem {
 }
 
 const PAGE = 100;
+/**
+ * How long an erasure waits for the ends of cancelled turns, in milliseconds: until another replica
+ * has ended those of a lost one.
+ */
+const ENDED_WITHIN_MS = 12_000;
+const LOOK_FIRST_MS = 10;
+const LOOK_MOST_MS = 500;
 
 export class UserData {
   readonly #parts: UserDataParts;
@@ -146,14 +155,31 @@ export class UserData {
   async #eraseResponses(owner: string): Promise<number> {
     const { index, responses, events } = this.#parts;
     const ids = (await index.responsesOf(owner)).slice(0, PAGE);
+    const running: string[] = [];
     for (const id of ids) {
-      await events.requestCancel(id);
+      if (await events.requestCancel(id)) running.push(id);
       // The mark of the deletion keeps a turn that still runs from storing its end.
       await responses.delete(id);
-      await events.delete(id);
     }
+    // A turn that loses its log before its end is taken for one that was reported before: no
+    // replica counts it or settles its limits. So the logs are deleted when the turns have ended.
+    await this.#ended(running);
+    for (const id of ids) await events.delete(id);
     await index.remove(owner, ids);
     return ids.length;
+  }
+
+  /** Waits until the turns of these responses have ended, at most ENDED_WITHIN_MS. */
+  async #ended(responseIds: readonly string[]): Promise<void> {
+    const { events, time = systemTime } = this.#parts;
+    const giveUpAt = time.now() + ENDED_WITHIN_MS;
+    let running = responseIds;
+    for (let delayMs = LOOK_FIRST_MS; ; delayMs = Math.min(delayMs * 2, LOOK_MOST_MS)) {
+      const pages = await Promise.all(running.map((id) => events.read(id, -1, 0)));
+      running = running.filter((_, i) => pages[i]?.ended === false);
+      if (running.length === 0 || time.now() >= giveUpAt) return;
+      await sleep(time, delayMs);
+    }
   }
 }
 

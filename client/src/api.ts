@@ -118,7 +118,7 @@ export interface ResponseEvents {
   /** Text to append to the refusal, which a guardrail or the model gives instead of an answer. */
   refusal: string;
   status: ResponseStatus;
-  /** Each event of the response, once and in order, as the gateway sent it. */
+  /** Each event of the response, once and in order. A snapshot or the end may replace some. */
   event: WireEvent;
   /** The end, with exactly one of both fields set. */
   end: { readonly response: ResponseObject | null; readonly error: SluiceErrorShape | null };
@@ -140,7 +140,7 @@ export interface SluiceResponse extends AsyncIterable<string> {
   /** The ended response, with any status. Rejects with a SluiceError if it was refused or lost. */
   readonly final: Promise<ResponseObject>;
   on<K extends keyof ResponseEvents>(event: K, handler: (value: ResponseEvents[K]) => void): () => void;
-  /** Requests a cancel. The received text stays, and `final` still resolves with the end. */
+  /** Requests a cancel; can be repeated. The text stays, and `final` resolves with the end. */
   cancel(): void;
 }
 

@@ -87,7 +87,7 @@ export class Connection {
 
   close(error: SluiceError | null = null): void {
     this.#attempt++;
-    this.#drop(1000);
+    this.#drop();
     clearTimeout(this.#timer);
     this.#forgetNews?.();
     this.#forgetNews = null;
@@ -107,7 +107,7 @@ export class Connection {
     const attempt = ++this.#attempt;
     clearTimeout(this.#timer);
     this.#set(this.#failures === 0 && this.#openedAt === 0 ? 'connecting' : 'reconnecting', null);
-    let token = '';
+    let token: string;
     let socket: Socket;
     try {
       token = await tokenOf(this.#options.token);
@@ -125,13 +125,16 @@ export class Connection {
       return;
     }
     this.#socket = socket;
+    const timeoutMs = this.#options.connectTimeoutMs ?? 10_000;
     const current = (): boolean => attempt === this.#attempt && this.#socket === socket;
     const failed = (): void => {
       if (!current()) return;
-      this.#drop(1000);
+      this.#drop();
+      // Neither may be answered: the request for the reason has no time limit of its own.
+      this.#timer = setTimeout(() => void this.#connect(), timeoutMs);
       void this.#explain(attempt, token);
     };
-    this.#timer = setTimeout(failed, this.#options.connectTimeoutMs ?? 10_000);
+    this.#timer = setTimeout(failed, timeoutMs);
     // A proxy may open a WebSocket and pass nothing on, so only a message proves the connection.
     socket.addEventListener('message', (event) => {
       if (!current()) return;
@@ -197,12 +200,12 @@ export class Connection {
     const error = new SluiceError(final ? 'refused' : 'closed', `closed_${code}`, words + why);
     const spreadMs = this.#drainingMs;
     if (final) this.close(error);
-    else this.#lost(error, spreadMs === null ? null : this.#environment.random() * spreadMs);
+    else this.#lost(error, spreadMs && this.#environment.random() * spreadMs);
   }
 
   /** Called when an open socket has closed. */
   #lost(error: SluiceError, delayMs: number | null): void {
-    this.#drop(1000);
+    this.#drop();
     if (Date.now() - this.#openedAt >= PROVED_AFTER_MS) this.#failures = 0;
     this.#retry(error, delayMs);
   }
@@ -225,11 +228,7 @@ export class Connection {
     const again = forbidden && typeof this.#options.token === 'function' && !this.#refusedBefore;
     this.#refusedBefore = forbidden;
     if (forbidden && !again) this.close(error);
-    else
-      this.#retry(
-        error,
-        error.retryAfterMs === null ? null : error.retryAfterMs * (1 + this.#environment.random() / 4),
-      );
+    else this.#retry(error, error.retryAfterMs && error.retryAfterMs * (1 + this.#environment.random() / 4));
   }
 
   #retry(error: SluiceError, delayMs: number | null = null): void {
@@ -247,7 +246,7 @@ export class Connection {
       // A frozen page cannot answer pings, and browsers do not cache a page with an open socket.
       this.#attempt++;
       clearTimeout(this.#timer);
-      this.#drop(1000);
+      this.#drop();
       this.#set('reconnecting', new SluiceError('closed', 'page_hidden', 'The page was left.'));
       return;
     }
@@ -277,14 +276,14 @@ export class Connection {
     );
   }
 
-  #drop(code: number): void {
+  #drop(): void {
     clearTimeout(this.#pingTimer);
     clearTimeout(this.#drainTimer);
     this.#drainTimer = undefined;
     this.#drainingMs = null;
     const socket = this.#socket;
     this.#socket = null;
-    socket?.close(code);
+    socket?.close(1000);
   }
 
   #set(state: ConnectionState, error: SluiceError | null, retryInMs: number | null = null): void {

@@ -19,8 +19,8 @@ export interface Socket {
 interface FetchInit {
   readonly method: string;
   readonly headers: Record<string, string>;
-  readonly body?: string;
-  readonly signal?: AbortSignal;
+  readonly body: string | undefined;
+  readonly signal: AbortSignal | undefined;
 }
 
 /**
@@ -56,7 +56,8 @@ export function browserEnvironment(): Environment {
   const page = globalThis as unknown as Page;
   return {
     openSocket: (url, protocols) => new WebSocket(url, protocols) as unknown as Socket,
-    fetch: (url, init) => fetch(url, init),
+    // A field that is undefined counts as absent. Not every version of the types says so.
+    fetch: (url, init) => fetch(url, init as RequestInit),
     isOnline: () => page.navigator?.onLine !== false,
     onNews: (handler) => {
       const wake = (): void => handler('wake');

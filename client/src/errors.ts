@@ -17,7 +17,7 @@ export class SluiceError extends Error implements SluiceErrorShape {
     message: string,
     more: { status?: number | null; param?: string | null; retryAfterMs?: number | null; cause?: unknown } = {},
   ) {
-    super(message, more.cause === undefined ? {} : { cause: more.cause });
+    super(message, more);
     this.kind = kind;
     this.code = code;
     this.status = more.status ?? null;

@@ -85,8 +85,8 @@ export async function call(
     answer = await environment.fetch(base + path, {
       method,
       headers,
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      ...(signal === undefined ? {} : { signal }),
+      body: JSON.stringify(body),
+      signal,
     });
   } catch (cause) {
     throw new SluiceError('refused', 'network', 'The gateway could not be reached.', { cause });

@@ -71,7 +71,7 @@ export class LiveResponse extends Emitter<ResponseEvents> implements SluiceRespo
   }
 
   cancel(): void {
-    if (this.ended || this.cancelRequested) return;
+    if (this.ended) return;
     this.cancelRequested = true;
     this.#onCancel(this);
   }
@@ -96,22 +96,24 @@ export class LiveResponse extends Emitter<ResponseEvents> implements SluiceRespo
 
   /**
    * Takes one event of this response. `gap`: earlier events are missing and this one was not taken.
+   * Takes a terminal event with any number, because it holds the whole response.
    */
   take(event: WireEvent): 'taken' | 'seen' | 'gap' {
     const number = event.sequence_number ?? -1;
-    if (this.ended || number <= this.#after) return 'seen';
+    const terminal = TERMINAL.test(event.type) && event.response?.id === this.id;
+    if (this.ended || (number <= this.#after && !terminal)) return 'seen';
     if (event.type === 'sluice:snapshot') {
       this.#after = number;
       if (event.response) this.#catchUp(event.response);
       return 'taken';
     }
-    if (number > this.#after + 1) return 'gap';
+    if (number > this.#after + 1 && !terminal) return 'gap';
     this.#after = number;
     this.identify(event.response?.id ?? null);
     this.emit('event', event);
     if (event.type === 'response.output_text.delta') this.#append(event.delta ?? '');
     else if (event.type === 'response.refusal.delta') this.#refuse(event.delta ?? '');
-    else if (event.response) this.#catchUp(event.response, TERMINAL.test(event.type));
+    else if (event.response) this.#catchUp(event.response, terminal);
     return 'taken';
   }
 

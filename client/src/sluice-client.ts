@@ -26,12 +26,8 @@ import { type Environment } from './environment.js';
 import { closedHere, SluiceError } from './errors.js';
 import { baseUrl, call, errorFrom, jsonOf, tokenOf } from './http.js';
 import { LiveResponse, TERMINAL } from './response.js';
-import { free, LANES, randomKey, type Run } from './run.js';
+import { free, LANES, randomKey, RETRY_AFTER_MS, RETRY_LATER, type Run } from './run.js';
 import { LiveSubscription } from './subscription.js';
-
-/** HTTP statuses of a refused resume that is sent again later. */
-const RETRY_LATER = new Set([429, 503]);
-const RETRY_AFTER_MS = 1_000;
 
 export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
   readonly conversations: Conversations = conversationsOver(this);
@@ -71,9 +67,9 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
     return this.#connection.transport;
   }
 
-  connect(): Promise<void> {
-    if (this.state === 'open') return Promise.resolve();
-    return new Promise((resolve, reject) => {
+  async connect(): Promise<void> {
+    if (this.state === 'open') return;
+    await new Promise<void>((resolve, reject) => {
       const forget = this.on('state', ({ state, error }) => {
         if (state !== 'open' && state !== 'closed') return;
         forget();
@@ -98,7 +94,7 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
 
   subscribe(conversation: string): Subscription {
     const present = this.#subscriptions.get(conversation);
-    if (present !== undefined) return present;
+    if (present?.ended === false) return present;
     const lanes = new Set([...this.#subscriptions.values()].map(({ lane }) => lane));
     const subscription = new LiveSubscription(conversation, free('watch', lanes), {
       items: (after) => this.conversations.items(conversation, { limit: 100, order: 'asc', ...(after && { after }) }),
@@ -118,8 +114,8 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
   }
 
   resume(cursor: Cursor): LiveResponse {
-    for (const { response } of this.#runs) if (response.id === cursor.id) return response;
-    return this.#start(new LiveResponse({ cursor }, (response) => this.#cancel(response)), null);
+    const present = [...this.#runs].find(({ response }) => response.id === cursor.id);
+    return present?.response ?? this.#start(new LiveResponse({ cursor }, (response) => this.#cancel(response)), null);
   }
 
   async request<T>(method: string, path: string, body?: unknown): Promise<T> {
@@ -146,7 +142,10 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
     for (const run of this.#runs) run.lane = null;
     this.#reserved.clear();
     this.#flush();
-    for (const subscription of this.#subscriptions.values()) this.#watch(subscription);
+    for (const [conversation, subscription] of this.#subscriptions) {
+      if (subscription.ended) this.#subscriptions.delete(conversation);
+      this.#watch(subscription);
+    }
   }
 
   /** Assigns free lanes to runs without one, oldest first. */
@@ -175,7 +174,9 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
     if (cursor === null || run.lane === null) return;
     run.resuming = true;
     const { id, after } = cursor;
-    this.#connection.send({ type: 'sluice:resume', response_id: id, starting_after: after, stream_id: run.lane });
+    // The caller's cursor may be at the end, after which no event follows: receive its event again.
+    const starting_after = run.create || after < 0 ? after : after - 1;
+    this.#connection.send({ type: 'sluice:resume', response_id: id, starting_after, stream_id: run.lane });
   }
 
   #freeLane(): string | null {
@@ -184,12 +185,13 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
     return taken.size < LANES[this.transport] ? free('lane', taken) : null;
   }
 
-  #watch({ conversation, lane }: LiveSubscription): void {
-    this.#connection.send({ type: 'sluice:subscribe', conversation, stream_id: lane });
+  #watch({ conversation, ended, lane }: LiveSubscription): void {
+    if (!ended) this.#connection.send({ type: 'sluice:subscribe', conversation, stream_id: lane });
   }
 
   #unsubscribe({ conversation, turns }: LiveSubscription): void {
-    this.#subscriptions.delete(conversation);
+    // The gateway may have sent events in its lane before it reads this. If a later subscription
+    // had the same lane, it would take them for its own. The lane is free after the answer.
     this.#connection.send({ type: 'sluice:unsubscribe', conversation });
     // Responses with a viewer continue without the subscription.
     for (const run of this.#runs)
@@ -216,16 +218,12 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
     // A repeated create may receive a snapshot in place of `response.created`.
     if (event.type === 'sluice:snapshot') inLane?.response.identify(event.response_id ?? null);
     this.emit('frame', { direction: 'in', data: event });
-    if (event.type === 'sluice:hello') {
+    if (event.type === 'sluice:hello')
       this.#maxMessageBytes = Number(event['max_message_bytes'] ?? this.#maxMessageBytes);
-      return;
-    }
-    for (const subscription of this.#subscriptions.values()) {
-      if (subscription.lane === event.stream_id) {
-        this.#subscription(subscription, event);
-        return;
-      }
-    }
+    if (event.type === 'sluice:unsubscribed' && this.#subscriptions.get(event['conversation'])?.ended)
+      this.#subscriptions.delete(event['conversation']);
+    const watched = [...this.#subscriptions.values()].find(({ lane }) => lane === event.stream_id);
+    if (watched !== undefined) return this.#subscription(watched, event);
     const { response_id: id, type } = event;
     const run = id === undefined ? inLane : [...this.#runs].find(({ response }) => response.id === id);
     if (!run && (type === 'error' || TERMINAL.test(type)) && this.#reserved.delete(event.stream_id)) this.#flush();
@@ -239,30 +237,32 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
     if (event.type === 'sluice:snapshot') run.resuming = false;
     const outcome = run.response.take(event);
     if (outcome === 'taken') run.gaps = 0;
-    if (outcome !== 'gap' || run.resuming) return;
+    if (outcome === 'gap' && !run.resuming)
+      this.#repair(run, new SluiceError('lost', 'events_missing', 'Parts of the answer did not arrive.'));
+  }
+
+  /** Resumes a response whose events have stopped, a few times. */
+  #repair(run: Run, error: SluiceError): void {
     if (run.response.id !== null && ++run.gaps <= 3) this.#resume(run);
-    else run.response.fail(new SluiceError('lost', 'events_missing', 'Parts of the answer did not arrive.'));
+    else run.response.fail(error);
   }
 
   #refused(run: Run | undefined, event: WireEvent): void {
-    const status = Number(event['status'] ?? 0);
-    const error = errorFrom(status, event);
+    const error = errorFrom(Number(event['status'] ?? 0), event, null, run?.response.id ? 'lost' : 'refused');
     if (run === undefined) {
       this.emit('error', error);
     } else if (error.code === 'draining') {
       // The next socket sends it again.
       run.lane = null;
       this.#connection.settle();
-    } else if (run.response.id === null) {
-      run.response.fail(error);
     } else if (!run.resuming) {
-      this.emit('error', error);
-    } else if (RETRY_LATER.has(status)) {
+      this.#repair(run, error);
+    } else if (RETRY_LATER.has(error.status ?? 0)) {
       setTimeout(() => {
-        if (!run.response.ended && run.lane !== null) this.#resume(run);
+        if (!run.response.ended) this.#resume(run);
       }, error.retryAfterMs ?? RETRY_AFTER_MS);
     } else {
-      run.response.fail(errorFrom(status, event, null, 'lost'));
+      run.response.fail(error);
     }
   }
 
@@ -270,11 +270,10 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
     const run = [...this.#runs].find((each) => each.response === response);
     if (run === undefined) return;
     if (run.lane !== null) {
-      this.#connection.send(
-        response.id === null
-          ? { type: 'response.cancel', stream_id: run.lane }
-          : { type: 'response.cancel', response_id: response.id },
-      );
+      this.#connection.send({
+        type: 'response.cancel',
+        ...(response.id === null ? { stream_id: run.lane } : { response_id: response.id }),
+      });
     } else if (!response.sent && response.id === null) {
       response.fail(new SluiceError('closed', 'cancelled', 'It was cancelled unsent.'));
     }

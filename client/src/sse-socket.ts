@@ -6,7 +6,7 @@
 
 import { type WireEvent } from './api.js';
 import { type Socket, type SocketEvent } from './environment.js';
-import { SluiceError } from './errors.js';
+import { type SluiceError } from './errors.js';
 import { type Call } from './http.js';
 import { TERMINAL } from './response.js';
 
@@ -21,10 +21,8 @@ export class SseSocket implements Socket {
   readonly #call: (method: string, path: string, call: Call) => Promise<Response>;
   readonly #listeners = new Map<string, Listener>();
   readonly #gone = new AbortController();
-  /** The response that runs in each lane. */
+  /** The response that runs in each lane; empty: it has no id yet and is to be cancelled. */
   readonly #ids = new Map<unknown, string>();
-  /** Lanes that were cancelled before their response had an id. */
-  readonly #cancelled = new Set<unknown>();
   readonly #polls = new Map<unknown, ReturnType<typeof setInterval>>();
 
   constructor(call: (method: string, path: string, call: Call) => Promise<Response>) {
@@ -40,7 +38,7 @@ export class SseSocket implements Socket {
   send(data: string): void {
     // The client has written this frame.
     const frame = JSON.parse(data) as WireEvent;
-    const { type, stream_id: lane, response_id: id, ...fields } = frame;
+    const { type, stream_id: lane = '', response_id: id, ...fields } = frame;
     switch (type) {
       case 'response.create': {
         const { 'sluice:idempotency_key': key, ...request } = fields;
@@ -57,21 +55,20 @@ export class SseSocket implements Socket {
       }
       case 'response.cancel':
         if (id ?? this.#ids.get(lane)) this.#cancel(id ?? this.#ids.get(lane));
-        else this.#cancelled.add(lane);
+        else this.#ids.set(lane, '');
         break;
       case 'sluice:ping':
         void this.#request('GET', '/v1/models', () => this.#deliver({ type: 'sluice:pong', id: fields['id'] }));
         break;
-      case 'sluice:subscribe': {
-        // Each of these events makes the subscription read the items again.
-        const reportSubscribed = (): void => this.#deliver({ ...frame, type: 'sluice:subscribed' });
-        clearInterval(this.#polls.get(fields['conversation']));
-        this.#polls.set(fields['conversation'], setInterval(reportSubscribed, POLL_MS));
-        queueMicrotask(reportSubscribed);
-        break;
+      case 'sluice:subscribe':
+      case 'sluice:unsubscribe': {
+        // Each `sluice:subscribed` makes the subscription read the items again.
+        const answer = (): void => this.#deliver({ ...frame, type: `${type}d` });
+        const { conversation } = fields;
+        clearInterval(this.#polls.get(conversation));
+        if (type === 'sluice:subscribe') this.#polls.set(conversation, setInterval(answer, POLL_MS));
+        queueMicrotask(answer);
       }
-      case 'sluice:unsubscribe':
-        clearInterval(this.#polls.get(fields['conversation']));
     }
   }
 
@@ -96,7 +93,7 @@ export class SseSocket implements Socket {
   }
 
   /** Delivers one response's events in a lane, up to its terminal event. */
-  async #stream(lane: string | undefined, method: string, path: string, call: Call, resumed?: string): Promise<void> {
+  async #stream(lane: string, method: string, path: string, call: Call, resumed?: string): Promise<void> {
     this.#ids.delete(lane);
     let watchdog: ReturnType<typeof setTimeout> | undefined;
     const restartWatchdog = (): void => {
@@ -108,21 +105,22 @@ export class SseSocket implements Socket {
       const answer = await this.#call(method, path, { ...call, signal: this.#gone.signal });
       if (resumed !== undefined) this.#deliver({ type: 'sluice:resumed', response_id: resumed });
       for await (const event of eventsOf(answer, restartWatchdog)) {
-        if (event.response !== undefined) this.#ids.set(lane, event.response.id);
-        this.#deliver({ ...event, ...(lane === undefined ? {} : { stream_id: lane }) });
-        if (this.#cancelled.delete(lane)) this.#cancel(this.#ids.get(lane));
+        if (event.response !== undefined) {
+          if (this.#ids.get(lane) === '') this.#cancel(event.response.id);
+          this.#ids.set(lane, event.response.id);
+        }
+        this.#deliver({ ...event, stream_id: lane });
         if (TERMINAL.test(event.type)) return;
       }
       this.#break();
     } catch (thrown) {
-      const error = thrown instanceof SluiceError ? thrown : null;
+      // Errors of the network, and of a stream that was aborted, have no status.
+      const { status, code, message, param, retryAfterMs } = thrown as SluiceError;
       // An answer of a proxy, or of a draining or failing replica, counts as a broken network.
-      if (error === null || error.status === null || error.code.startsWith('http_5') || error.code === 'draining')
-        this.#break();
+      if (!status || code.startsWith('http_5') || code === 'draining') this.#break();
       else {
-        const { status, code, message, param, retryAfterMs } = error;
-        const headers = retryAfterMs === null ? {} : { 'retry-after-ms': String(retryAfterMs) };
-        this.#deliver({ type: 'error', status, stream_id: lane ?? '', error: { code, message, param, headers } });
+        const headers = { 'retry-after-ms': retryAfterMs };
+        this.#deliver({ type: 'error', status, stream_id: lane, error: { code, message, param, headers } });
       }
     } finally {
       clearTimeout(watchdog);

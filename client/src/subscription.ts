@@ -52,6 +52,10 @@ export class LiveSubscription extends Emitter<SubscriptionEvents> implements Sub
     this.#owner = owner;
   }
 
+  get ended(): boolean {
+    return this.#ended !== null;
+  }
+
   get turns(): ReadonlySet<LiveResponse> {
     return this.#turns;
   }
@@ -93,11 +97,12 @@ export class LiveSubscription extends Emitter<SubscriptionEvents> implements Sub
       } catch (thrown) {
         // Calls of the gateway throw nothing else.
         const { code, status, retryAfterMs } = thrown as SluiceError;
-        if (code === 'invalid_cursor') this.#last = undefined;
-        else if (status === 404 || status === 403) this.end(thrown as SluiceError);
-        else if (code !== 'network') await new Promise((resolve) => setTimeout(resolve, retryAfterMs ?? RETRY_MS));
-        else break;
-        this.#again = true;
+        if (code === 'invalid_cursor') {
+          this.#last = undefined;
+          this.#again = true;
+        } else if (status === 404 || status === 403) this.end(thrown as SluiceError);
+        // A new socket reads again at once. Without one, nothing else would.
+        else setTimeout(() => void this.subscribed(), retryAfterMs ?? RETRY_MS);
       }
     }
     this.#loading = false;

@@ -142,6 +142,34 @@ describe('the connection of the browser client', () => {
     connection.close();
   });
 
+  it('connects again when neither the socket nor the request for the reason is answered', async () => {
+    const attempts: (() => void)[] = [];
+    const attempted = (): Promise<void> => new Promise((resolve) => attempts.push(resolve));
+    const connection = new Connection(
+      { connectTimeoutMs: 5 },
+      'http://gateway',
+      {
+        ...browserEnvironment(),
+        openSocket: () => {
+          attempts.shift()?.();
+          return { send: () => undefined, close: () => undefined, addEventListener: () => undefined };
+        },
+        fetch: () => new Promise(() => undefined),
+      },
+      {
+        opened: () => undefined,
+        received: () => undefined,
+        sent: () => undefined,
+        changed: () => undefined,
+        busy: () => false,
+      },
+    );
+    const both = Promise.all([attempted(), attempted()]);
+    connection.open();
+    await both;
+    connection.close();
+  });
+
   it('closes on a page that is frozen or left, and resumes when the page is back', async () => {
     const { response, socket, script } = await harness.running();
     const closed = new Promise((resolve) => socket.socket.once('close', resolve));

@@ -8,7 +8,7 @@ import { type ResponseObject } from '../../../client/src/api.js';
 import { SluiceError } from '../../../client/src/errors.js';
 import { type ResponseObject as DomainResponse } from '../../../src/domain/response.js';
 import { ClientHarness, textOf, until } from '../../support/client-harness.js';
-import { Script } from '../../support/fake-gateway.js';
+import { type FakeSocket, Script } from '../../support/fake-gateway.js';
 
 describe('responses of the browser client', () => {
   let harness: ClientHarness;
@@ -155,6 +155,35 @@ describe('responses of the browser client', () => {
     },
   );
 
+  it.each([
+    ['response_expired', 'completed'],
+    ['state_unavailable', 'in_progress'],
+  ])('resumes an answer whose events end with the error %s', async (code, status) => {
+    const { response, socket, script } = await harness.running('Hel');
+    socket.send({ type: 'error', status: 410, stream_id: script.lane, error: { code, message: 'gone', param: null } });
+    expect(await socket.next()).toMatchObject({ type: 'sluice:resume', response_id: 'resp_1', starting_after: 1 });
+    const { sequence_number } = script.delta('lo');
+    const snapshot = { type: 'sluice:snapshot', response_id: 'resp_1', response: script.response(status) };
+    socket.send({ ...snapshot, sequence_number, stream_id: script.lane }, script.end());
+    expect((await response.final).output_text).toBe('Hello');
+    expect(response.text).toBe('Hello');
+  });
+
+  it('reports an answer as lost whose events are gone and that is not stored', async () => {
+    const { response, socket, script } = await harness.running('Hel');
+    const error = { code: 'response_expired', message: 'gone', param: null };
+    socket.send({ type: 'error', status: 410, stream_id: script.lane, error });
+    expect(await socket.next()).toMatchObject({ type: 'sluice:resume' });
+    socket.send({
+      type: 'error',
+      status: 404,
+      stream_id: script.lane,
+      error: { ...error, code: 'response_not_found' },
+    });
+    await expect(response.final).rejects.toMatchObject({ kind: 'lost', code: 'response_not_found' });
+    expect(response.text).toBe('Hel');
+  });
+
   it('resumes again when a resume is temporarily refused', async () => {
     const { response, socket, script } = await harness.running('Hel');
     socket.socket.terminate();
@@ -181,10 +210,29 @@ describe('responses of the browser client', () => {
     // A cursor that went through JSON.
     const again = harness.client.resume(cursor as NonNullable<typeof response.cursor>);
     const socket = await harness.gateway.socket();
-    expect(await socket.next()).toMatchObject({ type: 'sluice:resume', response_id: 'resp_1', starting_after: 1 });
+    expect(await socket.next()).toMatchObject({ type: 'sluice:resume', response_id: 'resp_1', starting_after: 0 });
     socket.send(script.delta('lo'), script.end());
     await again.final;
     expect(again.text).toBe('Hello');
+  });
+
+  it('ends a response that is resumed from a cursor at its end', async () => {
+    const { response, socket, script } = await harness.running('Hel');
+    const end = script.end();
+    socket.send(end);
+    await response.final;
+    const { cursor } = response;
+    harness.client.close();
+    harness.connect();
+    // The cursor of a response that was accepted.
+    const again = harness.client.resume(cursor as NonNullable<typeof cursor>);
+    const second = await harness.gateway.socket();
+    const { stream_id, starting_after } = await second.next();
+    expect(starting_after).toBe(1);
+    second.send({ type: 'sluice:resumed', response_id: 'resp_1', starting_after, status: 'completed', stream_id });
+    second.send({ ...end, stream_id });
+    expect(await again.final).toMatchObject({ id: 'resp_1', status: 'completed' });
+    expect(await textOf(again)).toBe('Hel');
   });
 
   it('shows the text of the response for a cursor without text', async () => {
@@ -240,6 +288,66 @@ describe('responses of the browser client', () => {
     while (emitted.length < 3) await new Promise(setImmediate);
     expect(emitted).toEqual([unanswered, 'caught_up', accepted]);
     expect(emitted).not.toContain(elsewhere);
+  });
+
+  describe('with a subscription in place of one that was closed', () => {
+    const subscribed = async (): Promise<{ socket: FakeSocket; former: unknown; later: unknown }> => {
+      harness.gateway.rest = (_request, response) =>
+        response.setHeader('content-type', 'application/json').end('{"data":[],"last_id":null,"has_more":false}');
+      const first = harness.client.subscribe('conv_1');
+      const socket = await harness.gateway.socket();
+      const { stream_id: former } = await socket.next();
+      first.close();
+      expect(await socket.next()).toEqual({ type: 'sluice:unsubscribe', conversation: 'conv_1' });
+      const second = harness.client.subscribe('conv_2');
+      second.on('event', (event) => emitted.push(event.type));
+      second.on('end', (error) => emitted.push(error?.code ?? 'end'));
+      const { stream_id: later } = await socket.next();
+      return { socket, former, later };
+    };
+    let emitted: string[];
+
+    beforeEach(() => {
+      emitted = [];
+    });
+
+    it('attributes no error and no turn of the closed one to it', async () => {
+      const { socket, former, later } = await subscribed();
+      const error = { code: 'conversation_not_found', message: 'gone', param: null };
+      socket.send({ type: 'error', status: 404, stream_id: former, error });
+      socket.send({ type: 'sluice:turn', conversation: 'conv_1', response_id: 'resp_1', input: [], stream_id: former });
+      socket.send({ type: 'sluice:unsubscribed', conversation: 'conv_1' });
+      socket.send({ type: 'sluice:subscribed', conversation: 'conv_2', running: [], stream_id: later });
+      while (!emitted.includes('caught_up')) await new Promise(setImmediate);
+      expect(emitted).toEqual(['caught_up']);
+    });
+
+    it('uses the lane of the closed one again when the gateway has ended it', async () => {
+      const { socket, former } = await subscribed();
+      socket.send({ type: 'sluice:unsubscribed', conversation: 'conv_1' });
+      await new Promise<void>((resolve) => {
+        harness.client.on('frame', ({ data }) => data.type === 'sluice:unsubscribed' && resolve());
+      });
+      harness.client.subscribe('conv_3');
+      expect(await socket.next()).toMatchObject({ conversation: 'conv_3', stream_id: former });
+    });
+
+    it('does not subscribe to the closed one again after a refusal to be tried again', async () => {
+      const subscription = harness.client.subscribe('conv_1');
+      const socket = await harness.gateway.socket();
+      const { stream_id } = await socket.next();
+      const error = { code: 'state_unavailable', message: 'soon', headers: { 'retry-after-ms': '1' } };
+      socket.send({ type: 'error', status: 503, stream_id, error });
+      expect(await socket.next()).toMatchObject({ type: 'sluice:subscribe', conversation: 'conv_1' });
+      socket.send({ type: 'error', status: 503, stream_id, error });
+      await new Promise<void>((resolve) => {
+        harness.client.on('frame', ({ direction }) => direction === 'in' && resolve());
+      });
+      subscription.close();
+      expect(await socket.next()).toMatchObject({ type: 'sluice:unsubscribe' });
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      expect(socket.waiting).toBe(0);
+    });
   });
 
   it('refuses an invalid request locally and leaves running ones unharmed', async () => {
@@ -350,6 +458,18 @@ describe('responses of the browser client', () => {
     const unsent = harness.connect().send('Hi');
     unsent.cancel();
     await expect(unsent.final).rejects.toMatchObject({ code: 'cancelled' });
+  });
+
+  it('requests a cancel again when it is called again: the first one may have been refused', async () => {
+    const { response, socket } = await harness.running();
+    const cancel = { type: 'response.cancel', response_id: 'resp_1' };
+    response.cancel();
+    expect(await socket.next()).toEqual(cancel);
+    const refused = new Promise((resolve) => harness.client.on('error', resolve));
+    socket.send({ type: 'error', status: 503, error: { code: 'state_unavailable', message: 'soon', param: null } });
+    await refused;
+    response.cancel();
+    expect(await socket.next()).toEqual(cancel);
   });
 
   it('requests a cancel on the next socket when the present one was cut', async () => {

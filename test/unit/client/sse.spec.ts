@@ -114,6 +114,35 @@ describe('the browser client behind a proxy that blocks WebSockets', () => {
     expect((await response.final).status).toBe('cancelled');
   });
 
+  it('does not cancel the next answer for the cancel of a request that was refused', async () => {
+    const refused = harness.client.send('Hi');
+    const first = await next();
+    refused.cancel();
+    first.answer.writeHead(429).end('{"error":{"code":"rate_limit_exceeded","message":"m"}}');
+    await expect(refused.final).rejects.toMatchObject({ status: 429 });
+    const response = harness.client.send('Again');
+    const ask = await next();
+    const script = new Script('resp_2', null);
+    const begun = new Promise((resolve) => response.on('delta', resolve));
+    stream(ask, script.created(), script.delta('Hel'));
+    await begun;
+    stream(ask, script.end());
+    await response.final;
+    await harness.client.request('GET', '/v1/models');
+    expect(asks).toEqual([]);
+  });
+
+  it('takes the end of an answer whose other events are gone', async () => {
+    const response = harness.client.send('Hi');
+    (await next()).answer.destroy();
+    const script = new Script('resp_1', null);
+    const created = script.created();
+    script.delta('Hello');
+    stream(await next(), created, script.end());
+    expect((await response.final).output_text).toBe('Hello');
+    expect(response.text).toBe('Hello');
+  });
+
   it('reads a followed conversation again at intervals', async () => {
     const subscription = harness.client.subscribe('conv_1');
     const emitted: string[] = [];

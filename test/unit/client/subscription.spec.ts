@@ -3,7 +3,7 @@
  * overlap.
  */
 
-import { beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { type ConversationEvent, type ConversationItem, type List } from '../../../client/src/api.js';
 import { SluiceError } from '../../../client/src/errors.js';
 import { LiveResponse } from '../../../client/src/response.js';
@@ -57,6 +57,9 @@ describe('a subscription', () => {
       waiting.shift()?.(what);
       await new Promise((resolve) => setImmediate(resolve));
     };
+  });
+  afterEach(() => {
+    jest.useRealTimers();
   });
   const nameOf = (event: ConversationEvent): string =>
     event.type === 'item' ? event.item.id : event.type === 'turn' ? `turn ${event.response.id}` : event.type;
@@ -152,12 +155,24 @@ describe('a subscription', () => {
     expect(emitted).toEqual(['q1', 'q2', 'caught_up', 'q3']);
   });
 
-  it('waits for the next socket while the network is down, and ends when the conversation is deleted', async () => {
-    const ends: unknown[] = [];
-    subscription.on('end', (error) => ends.push(error?.code));
+  it('reads again when a request was lost, at once on the next socket', async () => {
+    jest.useFakeTimers({ doNotFake: ['setImmediate'] });
     void subscription.subscribed();
     await answer(new SluiceError('refused', 'network', 'away'));
     expect(asked).toHaveLength(1);
+    void subscription.subscribed();
+    await answer(new SluiceError('refused', 'network', 'away'));
+    expect(asked).toHaveLength(2);
+    jest.advanceTimersByTime(2_000);
+    await answer(page([item('q1')]));
+    expect(emitted).toEqual(['q1', 'caught_up']);
+    jest.advanceTimersByTime(10_000);
+    expect(asked.length).toBeLessThanOrEqual(4);
+  });
+
+  it('ends when the conversation is deleted', async () => {
+    const ends: unknown[] = [];
+    subscription.on('end', (error) => ends.push(error?.code));
     void subscription.subscribed();
     await answer(new SluiceError('refused', 'conversation_not_found', 'gone', { status: 404 }));
     expect(ends).toEqual(['conversation_not_found']);

@@ -9,7 +9,6 @@ import { type FastifyReply } from 'fastify';
 import { asSluiceError, SluiceError } from '../domain/errors.js';
 import { isTerminal, type LoggedEvent } from '../domain/event.js';
 import { type Principal } from '../domain/principal.js';
-import { isEnded } from '../domain/response.js';
 import { chatCompletion, ChatChunkWriter } from '../protocol/chat/chat-events.js';
 import { inChatWords, parseChatRequest } from '../protocol/chat/chat-requests.js';
 import { FROM_THE_START } from '../protocol/cursor.js';
@@ -20,7 +19,7 @@ import { ResponseReader } from '../turn/response-reader.js';
 import { TurnService } from '../turn/turn.service.js';
 import { Caller } from './caller.js';
 import { answerFailure, createTurn } from './create-turn.js';
-import { checkInterruption, readingSignal, streamTexts, takeStreamPlace } from './streamed-answer.js';
+import { readingSignal, streamTexts, takeStreamPlace, unlessInterrupted } from './streamed-answer.js';
 import { RestTimes } from './rest-times.js';
 import { DONE, type SseText } from './sse.js';
 
@@ -54,9 +53,9 @@ export class ChatCompletionsController {
   }
 
   async #answer(caller: Principal, responseId: string, reading: AbortSignal, reply: FastifyReply): Promise<void> {
-    const response = await this.reader.settled(caller, responseId, reading);
+    const settled = this.reader.settled(caller, responseId, reading);
+    const response = await unlessInterrupted(settled, this.times.interruptionOf(reply.raw));
     if (reply.raw.destroyed) return void reply.hijack();
-    checkInterruption(isEnded(response.status), this.times.interruptionOf(reply.raw)?.reason);
     if (response.status === 'failed') throw new FailedTurn(response);
     void reply.code(200).send(chatCompletion(response));
   }

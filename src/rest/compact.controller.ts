@@ -6,7 +6,7 @@ import { SluiceError } from '../domain/errors.js';
 import { newId } from '../domain/ids.js';
 import { type CompactionItem } from '../domain/item.js';
 import { type Principal } from '../domain/principal.js';
-import { isEnded, type ResponseObject, type Usage, ZERO_USAGE } from '../domain/response.js';
+import { type ResponseObject, type Usage, ZERO_USAGE } from '../domain/response.js';
 import { FailedTurn } from '../protocol/errors.js';
 import { parseCompactRequest } from '../protocol/responses/requests.js';
 import { ResponseReader } from '../turn/response-reader.js';
@@ -16,7 +16,7 @@ import { Caller } from './caller.js';
 import { answerFailure, createTurn } from './create-turn.js';
 import { OperationGuard } from './operation.guard.js';
 import { RestTimes } from './rest-times.js';
-import { checkInterruption, readingSignal } from './streamed-answer.js';
+import { readingSignal, unlessInterrupted } from './streamed-answer.js';
 
 interface CompactedBody {
   readonly id: string;
@@ -47,9 +47,9 @@ export class CompactController {
     const turn = { route: ROUTE, turnRequest, delivery: 'json', hidden: true } as const;
     const responseId = await createTurn(this.turns, caller, turn, reply);
     const interruption = this.times.interruptionOf(reply.raw);
-    const response = await this.reader.settled(caller, responseId, readingSignal(reply, interruption));
+    const settled = this.reader.settled(caller, responseId, readingSignal(reply, interruption));
+    const response = await unlessInterrupted(settled, interruption);
     if (reply.raw.destroyed) return void reply.hijack();
-    checkInterruption(isEnded(response.status), interruption?.reason);
     if (response.status === 'failed') answerFailure(reply, new FailedTurn(response));
     else if (response.status !== 'completed' || response.output_text === '') answerFailure(reply, noSummary());
     else void reply.code(200).send(this.#bodyOf(caller, response));

@@ -9,7 +9,7 @@ import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { type LoggedEvent } from '../domain/event.js';
 import { type Item } from '../domain/item.js';
 import { type Principal } from '../domain/principal.js';
-import { isEnded, type ResponseObject } from '../domain/response.js';
+import { type ResponseObject } from '../domain/response.js';
 import { FailedTurn } from '../protocol/errors.js';
 import { parseResponseRequest } from '../protocol/responses/requests.js';
 import { ConnectionLimits } from '../turn/connection-limits.js';
@@ -18,7 +18,7 @@ import { TurnService } from '../turn/turn.service.js';
 import { Caller } from './caller.js';
 import { answerFailure, createTurn } from './create-turn.js';
 import { OperationGuard } from './operation.guard.js';
-import { checkInterruption, readingSignal, streamTexts, takeStreamPlace } from './streamed-answer.js';
+import { readingSignal, streamTexts, takeStreamPlace, unlessInterrupted } from './streamed-answer.js';
 import { type ListBody, listBody } from './list-body.js';
 import { readListQuery, readRetrieveQuery, refuseQuery } from './queries.js';
 import { RestTimes } from './rest-times.js';
@@ -52,11 +52,13 @@ export class ResponsesController {
     const responseId = await createTurn(this.turns, caller, turn, reply);
     const reading = this.#readingSignal(reply);
     if (stream) return this.#stream(this.reader.repeat(caller, responseId, reading), reply, { reading });
-    if (turnRequest.background) return this.#send(reply, await this.reader.retrieve(caller, responseId));
-    const response = await this.reader.settled(caller, responseId, reading);
+    const { background } = turnRequest;
+    const read = background
+      ? this.reader.retrieve(caller, responseId)
+      : this.reader.settled(caller, responseId, reading);
+    const response = await this.#unlessInterrupted(read, reply);
     if (reply.raw.destroyed) return void reply.hijack();
-    checkInterruption(isEnded(response.status), this.times.interruptionOf(reply.raw)?.reason);
-    if (response.status === 'failed') answerFailure(reply, new FailedTurn(response));
+    if (!background && response.status === 'failed') answerFailure(reply, new FailedTurn(response));
     else this.#send(reply, response);
   }
 
@@ -88,7 +90,8 @@ export class ResponsesController {
   ): Promise<ResponseObject> {
     refuseQuery(query);
     if ((await this.turns.cancel(caller, id)) === 'ended') return this.reader.retrieve(caller, id);
-    return this.reader.settled(caller, id, this.#readingSignal(reply), this.times.cancelWaitMs);
+    const settled = this.reader.settled(caller, id, this.#readingSignal(reply), this.times.cancelWaitMs);
+    return this.#unlessInterrupted(settled, reply);
   }
 
   @Delete(':id')
@@ -113,6 +116,10 @@ export class ResponsesController {
 
   #readingSignal(reply: FastifyReply): AbortSignal {
     return readingSignal(reply, this.times.interruptionOf(reply.raw));
+  }
+
+  #unlessInterrupted<T>(work: Promise<T>, reply: FastifyReply): Promise<T> {
+    return unlessInterrupted(work, this.times.interruptionOf(reply.raw));
   }
 
   #send(reply: FastifyReply, response: ResponseObject): void {

@@ -1,12 +1,11 @@
 /*
  * Answers a route with a stream. Waits for the stream's first step, so that an early refusal is
- * still an HTTP status, and detects that the client disconnected.
+ * still an HTTP status, and detects that the client disconnected or that the answer must end.
  */
 
 import { type FastifyReply } from 'fastify';
 import { type OutgoingHttpHeaders } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type SluiceError } from '../domain/errors.js';
 import { type Principal } from '../domain/principal.js';
 import { type ConnectionLimits } from '../turn/connection-limits.js';
 import { type Interruption } from './open-answers.js';
@@ -45,10 +44,23 @@ export function readingSignal(reply: FastifyReply, interruption: Interruption | 
 }
 
 /**
- * Throws `reason` if it is set and the response is not complete, so that the stream ends with it.
+ * Returns what `work` resolves to, unless the answer must end before. The store that `work` reads
+ * may not answer then. If the answer waited for it until the connection is closed, its client would
+ * send the request again.
+ * @throws what `work` throws; the reason of the interruption
  */
-export function checkInterruption(complete: boolean, reason: SluiceError | undefined): void {
-  if (!complete && reason !== undefined) throw reason;
+export async function unlessInterrupted<T>(work: Promise<T>, interruption: Interruption | undefined): Promise<T> {
+  const over = Promise.withResolvers<never>();
+  const check = (): void => {
+    if (interruption?.reason !== undefined) over.reject(interruption.reason);
+  };
+  const forget = interruption?.onInterrupt(check);
+  check();
+  try {
+    return await Promise.race([work, over.promise]);
+  } finally {
+    forget?.();
+  }
 }
 
 /**
@@ -63,8 +75,7 @@ export async function streamTexts(
   whenNothing: 'empty stream' | 'no content' = 'empty stream',
 ): Promise<void> {
   const first = texts.next();
-  const step = await within(first, firstWithinMs);
-  if (step?.done === true && options.interruption?.reason !== undefined) throw options.interruption.reason;
+  const step = await unlessInterrupted(within(first, firstWithinMs), options.interruption);
   if (whenNothing === 'no content' && step?.done !== true && step?.value.last === true && step.value.text === '') {
     await texts.return();
     return void reply.code(204).send();

@@ -144,4 +144,38 @@ describe('a drain with shared state', () => {
     expect(await leaving.exited).toBe(0);
     writer.socket.terminate();
   });
+
+  it('ends waiting requests with an error that forbids a second turn while Redis does not answer [DRAIN-6, ERR-3]', async () => {
+    const redis = await RedisServer.start();
+    closing.push(() => redis.close());
+    const provider = await FakeOpenAiServer.start({ steps: [textChunk('Half an answer'), { hang: true }] });
+    closing.push(() => provider.close());
+    const state = { type: 'redis', url: redis.url };
+    const config = { provider: { type: 'openai', model: 'fake-model' }, state, app: { shutdown_timeout: '1s' } };
+    const env = { OPENAI_API_KEY: 'sk-test', OPENAI_BASE_URL: provider.baseUrl };
+    const gateway = await start(config, env);
+    const post = (path: string, body: object) =>
+      fetch(`${gateway.url}${path}`, {
+        method: 'POST',
+        body: JSON.stringify(body),
+        headers: { 'content-type': 'application/json' },
+      });
+    const waiting = [
+      post('/v1/responses', { input: 'Hi' }),
+      post('/v1/chat/completions', { messages: [{ role: 'user', content: 'Hi' }] }),
+    ];
+    const log = (): string[] => gateway.output.match(/request received/gu) ?? [];
+    while (log().length < 2 || provider.requests.length < 2) await delay(20);
+
+    redis.pause();
+    gateway.signal('SIGTERM');
+    for (const answer of await Promise.all(waiting)) {
+      expect([answer.status, answer.headers.get('x-should-retry')]).toEqual([503, 'false']);
+      expect(await answer.json()).toMatchObject({
+        error: { code: 'draining', response_id: expect.stringMatching(/^resp_/u) },
+      });
+    }
+    expect(await gateway.exited).toBe(1);
+    redis.resume();
+  });
 });

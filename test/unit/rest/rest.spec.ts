@@ -22,6 +22,7 @@ import { ConversationsController } from '../../../src/rest/conversations.control
 import { corsOptions } from '../../../src/rest/cors.js';
 import { ErrorFilter } from '../../../src/rest/error.filter.js';
 import { httpServerOptions, prepareHttp } from '../../../src/rest/http-server.js';
+import { OpenAnswers } from '../../../src/rest/open-answers.js';
 import { ModelList, ModelsController } from '../../../src/rest/models.controller.js';
 import { ResponsesController } from '../../../src/rest/responses.controller.js';
 import { RestTimes } from '../../../src/rest/rest-times.js';
@@ -69,6 +70,7 @@ const script = {
   hold: undefined as Promise<void> | undefined,
   settledError: undefined as unknown,
   settledStarted: Promise.withResolvers<AbortSignal>(),
+  answers: new OpenAnswers(),
 };
 
 const turns: Pick<TurnService, 'create' | 'cancel'> = {
@@ -150,7 +152,7 @@ const log: Log = {
     { provide: OperationLimits, useValue: new OperationLimits({ perMinute: 10_000 }) },
     { provide: ConnectionLimits, useValue: new ConnectionLimits({ perUser: null, perAddress: null }) },
     { provide: ModelList, useValue: new ModelList(['m1', 'org/m2', 'm1'], 5) },
-    { provide: RestTimes, useValue: new RestTimes({ firstEventMs: 20 }) },
+    { provide: RestTimes, useValue: new RestTimes({ firstEventMs: 20, interruptionOf: () => script.answers }) },
   ],
 })
 class TestModule {}
@@ -192,6 +194,7 @@ beforeEach(() => {
   script.hold = undefined;
   script.settledError = undefined;
   script.settledStarted = Promise.withResolvers();
+  script.answers = new OpenAnswers();
   logged.length = 0;
   refused.length = 0;
 });
@@ -429,6 +432,18 @@ describe('the other routes', () => {
     expect((await client.responses.cancel('resp_ended')).status).toBe('completed');
     await expect(client.responses.cancel('resp_none')).rejects.toMatchObject({ status: 404 });
   });
+
+  it.each(['/v1/responses', '/v1/responses/resp_1/cancel'])(
+    'ends the wait of POST %s with the reason, also while the store does not answer [DRAIN-6, EK-6]',
+    async (path) => {
+      script.hold = new Promise(() => undefined);
+      const waiting = fetch(`${base}${path}`, { method: 'POST', body: '{"input":"x"}', headers: JSON_HEADERS });
+      await script.settledStarted.promise;
+      script.answers.interrupt(new SluiceError('invalid_api_key', 'unable to x; y'));
+      const answer = await waiting;
+      expect([answer.status, await answer.json()]).toMatchObject([401, { error: { code: 'invalid_api_key' } }]);
+    },
+  );
 
   it('confirms a deletion, and refuses to delete a running response', async () => {
     const deleted = await call('DELETE', '/v1/responses/resp_1');

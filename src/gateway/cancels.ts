@@ -37,11 +37,28 @@ export class Cancels {
    * @throws SluiceError `response_not_found`, `too_many_responses`
    */
   async cancel(caller: Principal, responseId: string): Promise<void> {
-    const { turns, outbound } = this.#options;
-    const followed = outbound.followings.has(responseId);
+    const { turns, outbound, onRefused } = this.#options;
+    const following = outbound.followings.get(responseId);
     await turns.cancel(caller, responseId);
-    // A client that follows the response sees the terminal event.
-    if (followed) return;
+    if (following === undefined) return this.#waitForOutcome(caller, responseId);
+    // A client that follows the response sees the terminal event, unless it unsubscribes before.
+    void following.end.then((end) => {
+      if (end !== 'left') return;
+      try {
+        this.#waitForOutcome(caller, responseId);
+      } catch (thrown) {
+        onRefused(thrown);
+      }
+    });
+  }
+
+  /** Ends all waits: the connection is gone. */
+  close(): void {
+    this.#ended.abort();
+  }
+
+  /** Sends the outcome of a cancel later. @throws SluiceError `too_many_responses` */
+  #waitForOutcome(caller: Principal, responseId: string): void {
     if (this.#waits >= WAITS_MAX) {
       throw new SluiceError(
         'too_many_responses',
@@ -51,11 +68,6 @@ export class Cancels {
     }
     this.#waits += 1;
     void this.#sendOutcome(caller, responseId);
-  }
-
-  /** Ends all waits: the connection is gone. */
-  close(): void {
-    this.#ended.abort();
   }
 
   async #sendOutcome(caller: Principal, responseId: string): Promise<void> {

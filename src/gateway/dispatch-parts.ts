@@ -4,6 +4,8 @@
  */
 
 import { CLOSE_CODES } from '../protocol/socket/close-codes.js';
+import { type Principal } from '../domain/principal.js';
+import { retryWhileUnavailable } from '../turn/retry-while-unavailable.js';
 import { type ClientSocket } from './client-socket.js';
 import { ClientConnection, type Handshake, type OutboundEvents } from './connection.js';
 import { type ConnectionParts } from './connection-parts.js';
@@ -41,11 +43,14 @@ export abstract class DispatchParts implements OutboundEvents {
   }
 
   protected get lanes(): Lanes {
-    const { turns, settings } = this.parts;
+    const { turns, settings, time } = this.parts;
+    // The cancel of a lane has no answer of its own, so a client cannot know that it has failed.
+    const cancel = (caller: Principal, id: string): Promise<unknown> =>
+      retryWhileUnavailable(() => turns.cancel(caller, id), { time });
     this.#lanes ??= new Lanes({
       maxLanes: settings.maxLanes,
       maxResponsesInFlight: settings.maxResponsesInFlight,
-      cancel: (caller, id) => this.audit.cancelled(caller, id, turns.cancel(caller, id)),
+      cancel: (caller, id) => this.audit.cancelled(caller, id, cancel(caller, id)),
       onCrowded: () => this.#closeForRefusals(),
     });
     return this.#lanes;

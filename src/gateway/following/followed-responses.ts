@@ -103,7 +103,7 @@ export class FollowedResponses {
     } catch (thrown) {
       // An idempotency key may lead to a response whose events are gone.
       if (!this.#isServedByStore(thrown)) throw thrown;
-      await this.#snapshots.send({ caller, responseId, streamId, atLeast: -1, wanted: () => !closed() });
+      await this.#snapshots.sendStored({ caller, responseId, streamId, wanted: () => !closed() });
       return;
     }
     if (viewer === undefined) return;
@@ -113,6 +113,7 @@ export class FollowedResponses {
     if (later !== undefined) viewer.close();
     const following = later ?? outbound.follow(responseId, viewer, streamId);
     if (later === undefined) following.frame = frame;
+    if (later === undefined) this.#resumes.get(responseId)?.release();
     // After a resume the error belongs to the lane of the resume.
     if ((await following.end) === 'lost' && !following.resumed) throw responseExpired();
   }
@@ -213,8 +214,7 @@ export class FollowedResponses {
       viewer = await this.view(caller, responseId, startingAfter);
     } catch (thrown) {
       if (!this.#isServedByStore(thrown)) throw thrown;
-      const outcome = await this.#snapshots.send({ caller, responseId, streamId, atLeast: -1, wanted });
-      if (outcome !== 'unwanted') return 'stored';
+      if (await this.#snapshots.sendStored({ caller, responseId, streamId, wanted })) return 'stored';
       await this.#sendResumed(caller, point);
       return 'replaced';
     }
@@ -222,13 +222,13 @@ export class FollowedResponses {
     try {
       let mode: ResumeMode = 'replay';
       if (wanted() && this.#isLong(viewer.last - startingAfter)) {
-        const atLeast = staleLimit(viewer.last);
-        const outcome = await this.#snapshots.send({ caller, responseId, streamId, atLeast, wanted });
+        const range = { after: startingAfter, atLeast: staleLimit(viewer.last) };
+        const outcome = await this.#snapshots.send({ caller, responseId, streamId, ...range, wanted });
         if (outcome === 'ended') {
           viewer.close();
           return 'stored';
         }
-        if (outcome !== 'unwanted') {
+        if (typeof outcome === 'number') {
           viewer.skipTo(outcome);
           mode = 'snapshot';
         }

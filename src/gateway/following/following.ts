@@ -2,8 +2,11 @@
 
 import { type Viewer } from '../../state/follow/viewer.js';
 
-/** `ended`: the terminal was sent, or the connection is gone. `lost`: the log is gone. */
-export type FollowEnd = 'ended' | 'lost';
+/**
+ * `ended`: the terminal was sent, or the connection is gone. `lost`: the log is gone. `left`: its
+ * subscription has ended.
+ */
+export type FollowEnd = 'ended' | 'lost' | 'left';
 
 /**
  * One response on one connection. A connection follows a response at most once: a later resume

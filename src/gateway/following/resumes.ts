@@ -77,11 +77,25 @@ export class Resumes {
       // it.
       if (this.#following !== following) return;
       if (end === 'lost') this.#holder?.refuse(responseExpired());
-      if (this.#holder !== undefined) this.#holder.holds = false;
-      this.#holder = undefined;
-      this.#following = undefined;
-      this.#forgetPlaces();
+      this.#leave();
     });
+  }
+
+  /**
+   * Records that a create has taken the following over, with its lane. The places of the resumes
+   * end, and an error of the response belongs to the create.
+   */
+  release(): void {
+    if (this.#following === undefined) return;
+    this.#following.resumed = false;
+    this.#leave();
+  }
+
+  #leave(): void {
+    if (this.#holder !== undefined) this.#holder.holds = false;
+    this.#holder = undefined;
+    this.#following = undefined;
+    this.#forgetPlaces();
   }
 
   #forgetPlaces(): void {

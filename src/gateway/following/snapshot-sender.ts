@@ -9,6 +9,7 @@ import { type Principal } from '../../domain/principal.js';
 import { type Time } from '../../domain/time.js';
 import { withStreamId } from '../../domain/event.js';
 import { encodeSnapshotAround } from '../../protocol/socket/server-events.js';
+import { responseExpired } from '../../turn/response-errors.js';
 import { type ResponseReader } from '../../turn/response-reader.js';
 import { type InOrder } from '../in-order.js';
 import { type Outbound } from '../outbound.js';
@@ -29,7 +30,9 @@ export interface SnapshotRequest {
   readonly caller: Principal;
   readonly responseId: string;
   readonly streamId: string | undefined;
-  /** Number of an event that it must contain; −1: any snapshot will do. */
+  /** Number of the last event that the client has. A snapshot without a later one is not sent. */
+  readonly after: number;
+  /** Number of an event that it must contain. Infinity: it must be read now. */
   readonly atLeast: number;
   /** Whether it is still needed. Checked again after waiting for room. */
   readonly wanted: () => boolean;
@@ -37,9 +40,10 @@ export interface SnapshotRequest {
 
 /**
  * A number: the last event that the snapshot contains. `ended`: the events are gone, and the stored
- * response was sent with its terminal event. `unwanted`: nothing was sent.
+ * response was sent with its terminal event. `unwanted`: nothing was sent. `stale`: nothing was
+ * sent, because the log has lost the events that the client does not have.
  */
-export type SnapshotOutcome = number | 'ended' | 'unwanted';
+export type SnapshotOutcome = number | 'ended' | 'unwanted' | 'stale';
 
 /** A longer replay is replaced by a snapshot. */
 export const LONG_REPLAY_EVENTS = 256;
@@ -64,6 +68,19 @@ export class SnapshotSender {
     return this.#options.inOrder.run(QUEUE, () => this.#send(request));
   }
 
+  /**
+   * Sends the stored response with its terminal event: the events are gone.
+   * @returns false if it is not wanted any more
+   * @throws SluiceError like `ResponseReader.snapshot`, `response_expired` if the log exists again
+   */
+  async sendStored(request: Omit<SnapshotRequest, 'after' | 'atLeast'>): Promise<boolean> {
+    // A snapshot from the time when the log existed may be cached. It comes without a terminal
+    // event, and nothing would send one after it, so the stored response is read now.
+    const outcome = await this.send({ ...request, after: -1, atLeast: Infinity });
+    if (typeof outcome === 'number' || outcome === 'stale') throw responseExpired();
+    return outcome === 'ended';
+  }
+
   /** Moves a viewer that is far behind forward by a snapshot, and resumes it. */
   moveOn(caller: Principal, following: Following): void {
     const { outbound, time } = this.#options;
@@ -77,10 +94,18 @@ export class SnapshotSender {
       following.paused = false;
       outbound.wake();
     };
-    this.send({ caller, responseId, streamId, atLeast: staleLimit(viewer.last), wanted }).then(
+    const { cursor: after, last } = viewer;
+    this.send({ caller, responseId, streamId, after, atLeast: staleLimit(last), wanted }).then(
       (outcome) => {
         if (typeof outcome === 'number') viewer.skipTo(outcome);
         else if (outcome === 'ended' && wanted()) outbound.unfollow(following);
+        else if (outcome === 'stale') {
+          // The viewer is still far behind, so it would request the same snapshot at once, again
+          // and again. The writer may write the lost events once more: wait for it.
+          if (viewer.state === 'lost' && wanted()) outbound.unfollow(following, 'lost');
+          else time.after(RETRY_MS, resume);
+          return;
+        }
         resume();
       },
       (thrown: unknown) => {
@@ -90,17 +115,18 @@ export class SnapshotSender {
     );
   }
 
-  async #send({ caller, responseId, streamId, atLeast, wanted }: SnapshotRequest): Promise<SnapshotOutcome> {
+  async #send({ caller, responseId, streamId, after, atLeast, wanted }: SnapshotRequest): Promise<SnapshotOutcome> {
     const { outbound, reader, onSent } = this.#options;
     await outbound.whenRoom();
     if (!wanted()) return 'unwanted';
     const { json, sequence, terminal } = await reader.snapshot(caller, responseId, atLeast);
+    if (terminal === null && sequence <= after) return 'stale';
     // Events of other responses can fill the socket during the read. The snapshot would then exceed
     // the bound of the socket, so wait for room again.
     await outbound.whenRoom();
     if (!wanted()) return 'unwanted';
-    const { before, after } = encodeSnapshotAround({ responseId, sequence, streamId });
-    outbound.sendFrame(frameAround(before, json, after));
+    const around = encodeSnapshotAround({ responseId, sequence, streamId });
+    outbound.sendFrame(frameAround(around.before, json, around.after));
     onSent();
     if (terminal === null) return sequence;
     await outbound.whenRoom();

@@ -252,7 +252,7 @@ export class WatchedConversations {
     watched.unwatch();
     for (const following of watched.following) {
       // A response that the client resumed by name stays in the lane of the resume.
-      if (!following.resumed) this.#options.outbound.unfollow(following);
+      if (!following.resumed) this.#options.outbound.unfollow(following, 'left');
     }
   }
 }

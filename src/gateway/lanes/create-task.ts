@@ -10,6 +10,7 @@ import { type ResponseRequest } from '../../domain/request.js';
 import { type Time } from '../../domain/time.js';
 import { requestFingerprint } from '../../protocol/idempotency-key.js';
 import { onBehalfOf } from '../../turn/caller-rules.js';
+import { retryWhileUnavailable } from '../../turn/retry-while-unavailable.js';
 import { type TurnService } from '../../turn/turn.service.js';
 import { type UnstoredResponses } from '../../turn/unstored-responses.js';
 import { type EventAudit } from '../event-audit.js';
@@ -117,7 +118,8 @@ export class CreateTask implements ConnectionTask {
       audit.turn(onBehalfOf(caller, request), about, joined);
       // A cancel of the lane may arrive before the response is known. The signal does not end a
       // response that was joined, which would run on, so its cancel is requested now.
-      if (joined && this.#cancelled) turns.cancel(caller, responseId).catch(() => undefined);
+      if (joined && this.#cancelled)
+        retryWhileUnavailable(() => turns.cancel(caller, responseId), { time }).catch(() => undefined);
       return responseId;
     } catch (thrown) {
       const error = asSluiceError(thrown);

@@ -107,6 +107,54 @@ describe('a snapshot', () => {
     expect(await client.connection.outbound.follow(id, viewer, undefined).end).toBe('lost');
   });
 
+  it.each([
+    ['ends the following if the log has ended', true],
+    ['waits for the writer if the log has not ended', false],
+  ])('is sent once when the log has lost its newest events, and %s [RES-2]', async (_effect, ended) => {
+    harness = new ConnectionHarness({ provider: new Talker(400, false) });
+    const { responseId } = await harness.turns.create(ALICE, requestOf('Hi'), ORIGIN);
+    await until(async () => (await harness.types(responseId)).length >= 404);
+    const client = harness.connect({ snapshots: true });
+    const viewer = await harness.reader.open(ALICE, responseId, -1, client.connection.outbound.wake);
+    const read = harness.plain.events.read.bind(harness.plain.events);
+    harness.plain.events.read = async (...args) => {
+      const page = await read(...args);
+      return page && { ...page, events: page.events.filter(({ sequence }) => sequence <= 50), last: 50, ended };
+    };
+    const following = client.connection.outbound.follow(responseId, viewer, undefined);
+    await until(() => client.socket.types.length > 0);
+    for (let i = 0; i < 100; i++) await new Promise(setImmediate);
+    expect(client.socket.types).toEqual(['sluice:snapshot']);
+    if (ended) {
+      expect(await following.end).toBe('lost');
+      return;
+    }
+    // The writer writes them again.
+    harness.plain.events.read = read;
+    await until(() => client.socket.types.length > 1);
+    expect(Number(client.socket.frames[1]?.['sequence_number'])).toBeGreaterThan(300);
+    expect(viewer.state).toBe('following');
+  });
+
+  it.each(['sluice:resume', 'response.create'])(
+    'comes with the terminal in answer to %s when an earlier one is cached and the log is gone [RES-3, IDEM-5]',
+    async (type) => {
+      harness = new ConnectionHarness({ provider: new Talker(400, true) });
+      const first = harness.connect({ snapshots: true });
+      tell(first, create('Hi', { 'sluice:idempotency_key': 'key' }));
+      await until(() => first.socket.types.some((type) => TERMINAL.test(type)));
+      const { id } = first.socket.frames.at(-1)?.['response'] as { id: string };
+      await harness.reader.snapshot(ALICE, id);
+      await harness.plain.events.delete(id);
+      const { socket, frames } = harness.connect({ snapshots: true });
+      const resume = { type, response_id: id };
+      tell({ frames }, type === 'sluice:resume' ? resume : create('Hi', { 'sluice:idempotency_key': 'key' }));
+      await until(() => socket.types.length > 0);
+      for (let i = 0; i < 10; i++) await new Promise(setImmediate);
+      expect(socket.types).toEqual(['sluice:snapshot', 'response.completed']);
+    },
+  );
+
   it('ends a following that begins after a socket has closed without a frame', async () => {
     const id = await longResponse();
     const client = harness.connect();
@@ -231,6 +279,20 @@ describe('lanes', () => {
     tell(client, { type: 'response.cancel', stream_id: 'left' });
     await until(() => socket.types.filter((type) => TERMINAL.test(type)).length === 2);
     expect(socket.types.filter((type) => TERMINAL.test(type))).toEqual(['response.incomplete', 'response.incomplete']);
+  });
+
+  it('cancels a resumed response by its lane also while the store is away for a moment [CAN-1]', async () => {
+    harness = new ConnectionHarness({ answers: [[say('a'), HANG]] });
+    const { responseId } = await harness.turns.create(ALICE, requestOf('Hi'), ORIGIN);
+    const client = harness.connect();
+    tell(client, { type: 'sluice:resume', response_id: responseId, stream_id: 'a' });
+    await until(() => client.socket.types.includes('response.output_text.delta'));
+    const read = harness.plain.events.read.bind(harness.plain.events);
+    let failing = 1;
+    harness.plain.events.read = (...args) => (failing-- > 0 ? Promise.reject(away()) : read(...args));
+    tell(client, { type: 'response.cancel', stream_id: 'a' });
+    await until(() => client.socket.types.some((type) => TERMINAL.test(type)));
+    expect(client.socket.frames.at(-1)?.['response']).toMatchObject({ status: 'cancelled' });
   });
 
   it('stops reading from a client that floods and does not read', async () => {

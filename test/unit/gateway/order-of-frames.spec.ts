@@ -422,6 +422,45 @@ describe('a cancel by response id', () => {
   });
 });
 
+describe('a cancel of a response in a watched conversation', () => {
+  it('is answered with its outcome when the client unsubscribes before the terminal [CAN-3, WS-3]', async () => {
+    harness = new ConnectionHarness({ answers: [[say('Hello'), HANG]] });
+    const conversation = await harness.conversation();
+    const { responseId } = await harness.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
+    const client = harness.connect();
+    tell(client, { type: 'sluice:subscribe', conversation });
+    await until(() => client.socket.types.includes('response.output_text.delta'));
+    tell(client, { type: 'response.cancel', response_id: responseId });
+    tell(client, { type: 'sluice:unsubscribe', conversation });
+    await until(() => client.socket.types.includes('sluice:cancelled'));
+    expect(ofType(client, 'sluice:cancelled')).toEqual([
+      { type: 'sluice:cancelled', response_id: responseId, status: 'cancelled' },
+    ]);
+    expect(client.socket.types.filter((type) => TERMINAL.test(type))).toEqual([]);
+  });
+});
+
+describe('a create that joins a response after a resume', () => {
+  it('takes over its lane and its errors, and frees the lane of the resume [RES-6, RES-8, WS-3]', async () => {
+    harness = new ConnectionHarness({ answers: [[say('Hello'), HANG], [say('Other')]] });
+    const create = { type: 'response.create', input: 'Hi', 'sluice:idempotency_key': 'key', stream_id: 'create' };
+    const first = harness.connect();
+    tell(first, create);
+    await until(() => first.socket.types.includes('response.output_text.delta'));
+    const { id } = first.socket.frames[0]?.['response'] as { id: string };
+    const client = harness.connect();
+    tell(client, { type: 'sluice:resume', response_id: id, stream_id: 'resume' });
+    await until(() => client.socket.types.includes('response.output_text.delta'));
+    tell(client, create);
+    await until(() => ofType(client, 'response.output_text.delta').length === 2);
+    tell(client, { type: 'response.create', input: 'Next', stream_id: 'resume' });
+    await until(() => client.socket.types.some((type) => TERMINAL.test(type)));
+    harness.plain.events.read = () => Promise.resolve(undefined);
+    await until(() => client.socket.types.includes('error'));
+    expect(ofType(client, 'error')).toMatchObject([{ stream_id: 'create', error: { code: 'response_expired' } }]);
+  });
+});
+
 describe('a create with the key of a response whose events are gone', () => {
   it('answers a create with the key of a response without events by snapshot and terminal [IDEM-1, RES-3]', async () => {
     harness = new ConnectionHarness({ provider: new Talker(3, true) });

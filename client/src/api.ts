@@ -87,7 +87,7 @@ export interface Sluice {
    */
   subscribe(conversation: string): Subscription;
   readonly conversations: Conversations;
-  /** Makes one REST call with this client's credential. Rejects with a SluiceError. */
+  /** Makes one REST call with its credential, a GET within 30 s. Rejects with a SluiceError. */
   request<T>(method: string, path: string, body?: unknown): Promise<T>;
   /** Calls `handler` for every such event. Returns a function that removes it. */
   on<K extends keyof ClientEvents>(event: K, handler: (value: ClientEvents[K]) => void): () => void;

@@ -68,7 +68,7 @@ export class Connection {
   }
 
   open(): void {
-    if (this.state !== 'idle' && this.state !== 'closed') return;
+    if (this.#forgetNews) return;
     this.#failures = 0;
     this.#openedAt = 0;
     this.#refusedBefore = false;
@@ -78,8 +78,8 @@ export class Connection {
 
   /** @returns false if no socket is open; nothing was sent then */
   send(frame: WireEvent): boolean {
-    if (this.state !== 'open' || this.#socket === null) return false;
-    this.#socket.send(JSON.stringify(frame));
+    if (this.state !== 'open') return false;
+    this.#socket?.send(JSON.stringify(frame));
     // Listeners must not see the credential.
     this.#owner.sent('token' in frame ? { ...frame, token: '…' } : frame);
     return true;
@@ -96,9 +96,9 @@ export class Connection {
 
   /** Called when a response has ended: a draining connection without responses reconnects. */
   settle(): void {
-    if (this.#drainingMs === null || this.#drainTimer !== undefined || this.#owner.busy()) return;
+    if (this.#drainingMs === null || this.#owner.busy()) return;
+    clearTimeout(this.#drainTimer);
     this.#drainTimer = setTimeout(() => {
-      this.#drainTimer = undefined;
       if (!this.#owner.busy()) this.#lost(new SluiceError('closed', 'draining', 'The gateway leaves.'), 0);
     }, this.#environment.random() * this.#drainingMs);
   }
@@ -126,7 +126,7 @@ export class Connection {
     }
     this.#socket = socket;
     const timeoutMs = this.#options.connectTimeoutMs ?? 10_000;
-    const current = (): boolean => attempt === this.#attempt && this.#socket === socket;
+    const current = (): boolean => this.#socket === socket;
     const failed = (): void => {
       if (!current()) return;
       this.#drop();
@@ -225,9 +225,9 @@ export class Connection {
     if (attempt !== this.#attempt) return;
     const forbidden = error.status === 401 || error.status === 403;
     // A function can return a new credential in place of an expired one.
-    const again = forbidden && typeof this.#options.token === 'function' && !this.#refusedBefore;
+    const final = forbidden && (typeof this.#options.token !== 'function' || this.#refusedBefore);
     this.#refusedBefore = forbidden;
-    if (forbidden && !again) this.close(error);
+    if (final) this.close(error);
     else this.#retry(error, error.retryAfterMs && error.retryAfterMs * (1 + this.#environment.random() / 4));
   }
 
@@ -241,7 +241,6 @@ export class Connection {
   }
 
   #news(news: PageNews): void {
-    if (this.state === 'closed') return;
     if (news === 'sleep') {
       // A frozen page cannot answer pings, and browsers do not cache a page with an open socket.
       this.#attempt++;
@@ -268,18 +267,19 @@ export class Connection {
   }
 
   #ping(): void {
+    const held = this.#socket?.bufferedAmount ?? 0;
     if (!this.send({ type: 'sluice:ping', id: String(++this.#pings) })) return;
     clearTimeout(this.#pingTimer);
-    this.#pingTimer = setTimeout(
-      () => this.#lost(new SluiceError('closed', 'network', 'The network went silent.'), 0),
-      this.#options.ping?.timeoutMs ?? 5_000,
-    );
+    this.#pingTimer = setTimeout(() => {
+      // A ping waits behind what a slow network has not taken yet. If it took some, it is alive.
+      if ((this.#socket?.bufferedAmount ?? 0) < held) this.#ping();
+      else this.#lost(new SluiceError('closed', 'network', 'The network went silent.'), 0);
+    }, this.#options.ping?.timeoutMs ?? 5_000);
   }
 
   #drop(): void {
     clearTimeout(this.#pingTimer);
     clearTimeout(this.#drainTimer);
-    this.#drainTimer = undefined;
     this.#drainingMs = null;
     const socket = this.#socket;
     this.#socket = null;

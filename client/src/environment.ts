@@ -11,6 +11,8 @@ export interface SocketEvent {
 
 /** The used part of WebSocket. */
 export interface Socket {
+  /** Bytes that were not handed to the network yet. */
+  readonly bufferedAmount?: number;
   send(data: string): void;
   close(code?: number, reason?: string): void;
   addEventListener(type: 'open' | 'message' | 'close', listener: (event: SocketEvent) => void): void;

@@ -74,7 +74,7 @@ export async function call(
   token: string,
   method: string,
   path: string,
-  { body, idempotencyKey, signal }: Call = {},
+  { body, idempotencyKey, signal = method === 'GET' ? AbortSignal.timeout?.(30_000) : undefined }: Call = {},
 ): Promise<Response> {
   const headers: Record<string, string> = {};
   if (token !== '') headers['authorization'] = `Bearer ${token}`;

@@ -87,7 +87,7 @@ export class LiveResponse extends Emitter<ResponseEvents> implements SluiceRespo
       }
       const text = this.text.slice(shown);
       shown += text.length;
-      if (text !== '') yield text;
+      if (text) yield text;
       else if (this.#ended?.error) throw this.#ended.error;
       else if (this.#ended) return;
       else await this.next;
@@ -146,7 +146,7 @@ export class LiveResponse extends Emitter<ResponseEvents> implements SluiceRespo
   #catchUp(response: ResponseObject, terminal = false): void {
     const full = response.output_text;
     if (full.startsWith(this.text)) this.#append(full.slice(this.text.length));
-    else if (terminal || full !== '') this.#replace(full);
+    else if (terminal || full) this.#replace(full);
     const refusal = refusalOf(response);
     if (refusal.startsWith(this.refusal)) this.#refuse(refusal.slice(this.refusal.length));
     this.setStatus(response.status);

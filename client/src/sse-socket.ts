@@ -27,7 +27,7 @@ export class SseSocket implements Socket {
 
   constructor(call: (method: string, path: string, call: Call) => Promise<Response>) {
     this.#call = call;
-    void this.#request('GET', '/v1/models', () => this.#deliver({ type: 'sluice:hello' }));
+    void this.#probe({ type: 'sluice:hello' });
   }
 
   /** Supports one listener for each type. */
@@ -58,7 +58,7 @@ export class SseSocket implements Socket {
         else this.#ids.set(lane, '');
         break;
       case 'sluice:ping':
-        void this.#request('GET', '/v1/models', () => this.#deliver({ type: 'sluice:pong', id: fields['id'] }));
+        void this.#probe({ type: 'sluice:pong', id: fields['id'] });
         break;
       case 'sluice:subscribe':
       case 'sluice:unsubscribe': {
@@ -83,10 +83,11 @@ export class SseSocket implements Socket {
     this.#call('POST', `/v1/responses/${id}/cancel`, {}).catch(() => undefined);
   }
 
-  async #request(method: string, path: string, then: () => void): Promise<void> {
+  /** Delivers an event if the gateway answers. */
+  async #probe(answer: WireEvent): Promise<void> {
     try {
-      await this.#call(method, path, { signal: this.#gone.signal });
-      then();
+      await this.#call('GET', '/v1/models', { signal: this.#gone.signal });
+      this.#deliver(answer);
     } catch {
       this.#break();
     }
@@ -103,9 +104,9 @@ export class SseSocket implements Socket {
     try {
       restartWatchdog();
       const answer = await this.#call(method, path, { ...call, signal: this.#gone.signal });
-      if (resumed !== undefined) this.#deliver({ type: 'sluice:resumed', response_id: resumed });
+      if (resumed) this.#deliver({ type: 'sluice:resumed', response_id: resumed });
       for await (const event of eventsOf(answer, restartWatchdog)) {
-        if (event.response !== undefined) {
+        if (event.response) {
           if (this.#ids.get(lane) === '') this.#cancel(event.response.id);
           this.#ids.set(lane, event.response.id);
         }

@@ -89,6 +89,44 @@ describe('the connection of the browser client', () => {
     expect(response.status).toBe('in_progress');
   });
 
+  it('waits for a large frame that a slow network is still sending', async () => {
+    const sent: string[] = [];
+    let bufferedAmount = 2;
+    let listener: (event: SocketEvent) => void = () => undefined;
+    const lost = Promise.withResolvers<void>();
+    const connection = new Connection(
+      { ping: { busyAfterMs: 5, timeoutMs: 5 } },
+      'http://gateway',
+      {
+        ...browserEnvironment(),
+        openSocket: () => ({
+          send: (text) => sent.push(text),
+          close: () => undefined,
+          addEventListener: (type, added) => {
+            if (type === 'message') listener = added;
+          },
+          // Some of the frame leaves before each look, until the network dies.
+          get bufferedAmount() {
+            return Math.max(1, bufferedAmount--);
+          },
+        }),
+      },
+      {
+        opened: () => undefined,
+        received: () => undefined,
+        sent: () => undefined,
+        changed: ({ state }) => state === 'reconnecting' && lost.resolve(),
+        busy: () => true,
+      },
+    );
+    connection.open();
+    await new Promise(setImmediate);
+    listener({ data: '{"type":"sluice:hello"}' });
+    await lost.promise;
+    expect(sent.map((text) => (JSON.parse(text) as { type: string }).type)).toEqual(['sluice:ping', 'sluice:ping']);
+    connection.close();
+  });
+
   it('ignores frames of a socket that it has replaced', async () => {
     const sockets: { say: (event: object) => void; end: () => void }[] = [];
     let news: (what: PageNews) => void = () => undefined;

@@ -3,7 +3,7 @@
  * once and in order, or a clear end.
  */
 
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { type ResponseObject } from '../../../client/src/api.js';
 import { SluiceError } from '../../../client/src/errors.js';
 import { type ResponseObject as DomainResponse } from '../../../src/domain/response.js';
@@ -348,6 +348,29 @@ describe('responses of the browser client', () => {
       await new Promise((resolve) => setTimeout(resolve, 20));
       expect(socket.waiting).toBe(0);
     });
+  });
+
+  it('reads the items of a conversation again when a request for them is never answered', async () => {
+    const { timeout } = AbortSignal;
+    const limits: number[] = [];
+    const limited = jest.spyOn(AbortSignal, 'timeout').mockImplementation((ms) => {
+      limits.push(ms);
+      return timeout.call(AbortSignal, 20);
+    });
+    let asked = 0;
+    harness.gateway.rest = (_request, response) => {
+      asked += 1;
+      if (asked === 1) return;
+      response.setHeader('content-type', 'application/json').end('{"data":[],"last_id":null,"has_more":false}');
+    };
+    const subscription = harness.client.subscribe('conv_1');
+    const caughtUp = new Promise((resolve) => subscription.on('event', resolve));
+    const socket = await harness.gateway.socket();
+    const { stream_id } = await socket.next();
+    socket.send({ type: 'sluice:subscribed', conversation: 'conv_1', running: [], stream_id });
+    expect(await caughtUp).toEqual({ type: 'caught_up' });
+    expect(limits).toEqual([30_000, 30_000]);
+    limited.mockRestore();
   });
 
   it('refuses an invalid request locally and leaves running ones unharmed', async () => {

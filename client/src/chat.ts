@@ -8,6 +8,7 @@ import {
   type ConversationEvent,
   type SendOptions,
   type Sluice,
+  SluiceError,
   type SluiceErrorShape,
   type SluiceResponse,
   type Subscription,
@@ -58,7 +59,11 @@ export class Chat {
     this.#making ??= this.#client
       .connect()
       .then(() => this.#client.conversations.create())
-      .then(({ id }) => id);
+      .then(({ id }) => {
+        // The component may be gone, and its client closed: a question would open it again.
+        if (this.#client.state === 'closed') throw new SluiceError('closed', 'closed', 'The client was closed.');
+        return id;
+      });
     this.#making.then(
       (id) => {
         this.#set({ conversation: id, messages: this.#state.messages.filter((message) => message.key !== key) });
@@ -79,7 +84,8 @@ export class Chat {
 
   #follow(): void {
     const { conversation } = this.#state;
-    if (conversation === null || this.#subscription !== null) return;
+    // Without a listener nothing would close the subscription.
+    if (conversation === null || this.#subscription !== null || this.#changed.size === 0) return;
     // The gateway sends the stored items again.
     this.#live.clear();
     this.#set({ messages: [], busy: false, error: null });

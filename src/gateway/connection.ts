@@ -67,6 +67,7 @@ export class ClientConnection {
   #outbound: Outbound | undefined;
   #reading = true;
   #ended = false;
+  #sentAway = false;
   /** Whether reading pauses for `DROP_PAUSE_MS`. */
   #dropping = false;
 
@@ -103,6 +104,11 @@ export class ClientConnection {
   /** Whether the socket is gone. */
   get ended(): boolean {
     return this.#ended;
+  }
+
+  /** Whether the gateway closed the socket with 1012: its client connects again and resumes. */
+  get sentAway(): boolean {
+    return this.#sentAway;
   }
 
   /** Whether frames are accepted: false after the first close frame. */
@@ -151,6 +157,7 @@ export class ClientConnection {
   close(code: CloseCode, reason: string): void {
     if (!this.#socket.open) return;
     this.reading = true;
+    this.#sentAway = code === CLOSE_CODES.serviceRestart;
     this.#socket.close(code, reason);
     // The close frame queues behind unsent data. A peer that does not read would keep the socket
     // open, so the socket is destroyed after a while.

@@ -75,7 +75,7 @@ export class FrameDispatch extends DispatchParts {
     if (this.connection.ended) return;
     this.#intake?.close();
     this.connection.end();
-    if (this.handshake.cancelOnDisconnect) this.cancelCreated();
+    if (this.handshake.cancelOnDisconnect && !this.connection.sentAway) this.cancelCreated();
     this.#watched?.close();
     this.#cancels?.close();
     this.#unstored?.close();

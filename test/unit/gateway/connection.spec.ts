@@ -239,6 +239,19 @@ describe('a connection that closes at a bad moment', () => {
     await harness.turns.whenIdle();
     expect(await harness.metric('requests_total{status="cancelled"}')).toBe(1);
   });
+
+  it('leaves the turns of such a connection running when a drain closes it [WS-13, DRAIN-2]', async () => {
+    harness = new ConnectionHarness({ answers: [[say('a'), HANG]] });
+    const client = harness.connect({ cancelOnDisconnect: true });
+    const { socket } = client;
+    tell(client, create('Hi'));
+    await until(() => socket.types.includes('response.output_text.delta'));
+    const { id } = socket.frames[0]?.['response'] as { id: string };
+    await client.connection.leave(1012, 'draining', 0);
+    socket.emit('close', 1012);
+    for (let i = 0; i < 10; i++) await new Promise(setImmediate);
+    expect(await harness.reader.status(ALICE, id)).toBe('running');
+  });
 });
 
 describe('lanes', () => {

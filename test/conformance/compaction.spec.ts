@@ -60,7 +60,8 @@ describe('POST /v1/responses/compact', () => {
     expect(compacted).toMatchObject({ object: 'response.compaction', usage: { total_tokens: expect.any(Number) } });
     expect(compacted.usage.total_tokens).toBeGreaterThan(0);
     expect(compacted.output).toMatchObject([{ type: 'compaction', id: expect.stringMatching(/^cmp_/u) }]);
-    expect(JSON.stringify(compacted)).not.toContain('tea');
+    // With its space: three letters alone come up in encrypted content now and then.
+    expect(JSON.stringify(compacted)).not.toContain('likes tea');
     const [system, ...rest] = asked();
     expect(system).toMatch(/^system: You write summaries/u);
     expect(rest.slice(0, 3)).toEqual(['user: My name is Ada.', 'assistant: Hello Ada!', 'user: I like tea.']);

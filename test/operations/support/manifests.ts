@@ -1,7 +1,7 @@
 /* Manifests as kubectl renders them, and checks on them. Needs kubectl, never a cluster. */
 
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
 
@@ -36,8 +36,8 @@ export function render(folder: string): Manifest[] {
 
 /** The production overlay with one component, as an operator adds it. */
 export function renderWith(component: string): Manifest[] {
-  const folder = join('.cache', `component-${component}`);
-  mkdirSync(folder, { recursive: true });
+  mkdirSync('.cache', { recursive: true });
+  const folder = mkdtempSync(join('.cache', `component-${component}-`));
   writeFileSync(
     join(folder, 'kustomization.yaml'),
     `apiVersion: kustomize.config.k8s.io/v1beta1

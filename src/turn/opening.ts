@@ -127,7 +127,6 @@ export class TurnOpening {
       input,
       ...(permit.reserved === undefined ? {} : { reserved: permit.reserved }),
     };
-    let begins = false;
     let isCreated = false;
     let mayBeCreated = false;
     try {
@@ -141,7 +140,7 @@ export class TurnOpening {
       if (waits) opening.push({ type: 'response.queued', response: first });
       // A turn begins with its log, unless it waits for its conversation, for a guardrail's verdict
       // that needs time, for the refusal of its input, or for the confirmation of its key.
-      begins = !waits && idempotency === undefined && guards.passesAtOnce(plan.prompt, plan.request.input);
+      let begins = !waits && idempotency === undefined && guards.passesAtOnce(plan.prompt, plan.request.input);
       if (request.signal?.aborted === true) begins = false;
       const inProgress: ResponseObject = { ...response, status: 'in_progress' };
       const next: ResponseEvent[] = begins ? [{ type: 'response.in_progress', response: inProgress }] : [];

@@ -143,6 +143,19 @@ describe('the browser client behind a proxy that blocks WebSockets', () => {
     expect(response.text).toBe('Hello');
   });
 
+  it('ends or repeats a request that is refused with 401', async () => {
+    const response = harness.client.send('Hi');
+    const ask = await next();
+    ask.answer.writeHead(401).end('{"error":{"code":"invalid_api_key","message":"m"}}');
+    const again = next().then(() => 'repeated');
+    const end = response.final.then(
+      () => 'ended',
+      () => 'refused',
+    );
+    const outcome = await Promise.race([again, end, new Promise((r) => setTimeout(r, 3_000, 'hangs'))]);
+    expect(outcome).not.toBe('hangs');
+  });
+
   it('reads a followed conversation again at intervals', async () => {
     const subscription = harness.client.subscribe('conv_1');
     const emitted: string[] = [];

@@ -105,7 +105,12 @@ export class OrphanSweep {
   async #end(responseId: string, fence: Fence): Promise<void> {
     const { events, claim, announcements, logger } = this.#parts;
     const recorded = await this.#readAll(responseId);
-    if (recorded === undefined) return;
+    if (recorded === undefined) {
+      // The log is gone, or its text was erased with its conversation. An erased log cannot be
+      // ended, and each takeover extends its life, so it would stay as long as any replica runs.
+      await events.delete(responseId);
+      return;
+    }
     const { conversationId } = recorded.head;
     if (recorded.events.length === 0) await events.delete(responseId);
     else {
@@ -212,7 +217,7 @@ export class OrphanSweep {
     return committed === terminal.response ? terminal : terminalOf(committed);
   }
 
-  /** Reads one event at a time up to the gap. @returns undefined if the log is gone */
+  /** Reads one event at a time up to the gap. @returns undefined if the log is gone or erased */
   async #readUpToGap(responseId: string, events: ResponseEvent[]): Promise<RecordedTurn | undefined> {
     const page = await this.#parts.events.read(responseId, -1, 0);
     if (page === undefined) return undefined;

@@ -14,7 +14,11 @@ import { RedisKeys } from '../../src/state/redis/redis-keys.js';
 import { type EncryptionOptions } from '../../src/state/redis/redis-options.js';
 import { RedisServer } from '../../scripts/development/cluster/redis.js';
 import { redisDump, RedisTraffic } from '../support/redis-dump.js';
-import { openRedisStore, type RedisStore } from './redis-store.js';
+import { OrphanSweep } from '../../src/turn/orphan-sweep.js';
+import { SummarySeal } from '../../src/turn/summary-seal.js';
+import { TurnContexts } from '../../src/turn/turn-context.js';
+import { LinesLog } from '../support/lines-log.js';
+import { openRedisStore, type RedisStore, SHORT_TIMES } from './redis-store.js';
 import { eventually } from './suites/contract-store.js';
 import { delta, headOf, terminal } from './suites/log-fixtures.js';
 
@@ -179,6 +183,35 @@ describe('erasing', () => {
     expect(await later.state.conversations.recentItems(ids.id, 10)).toEqual([]);
     expect(await later.state.responses.get(ids.responseId)).toBeUndefined();
     expect(await later.state.events.read(ids.responseId, -1, 10)).toBeUndefined();
+  });
+
+  it('lets a sweep delete the log of a lost turn whose text was erased with its conversation', async () => {
+    const times = { ...SHORT_TIMES, runningMs: 60_000 };
+    const options = { keyPrefix: 'test:', ttlMs: 600_000, times, encryption: { key: KEY } };
+    const lost = await openRedisStore({ url: server.url }, options);
+    const id = newId('conv');
+    await lost.state.conversations.create({ id, owner: 'tenant/ann', createdAt: 1, updatedAt: 1, metadata: {} }, []);
+    const head = headOf({ conversationId: id });
+    await lost.state.events.createWith(head, [delta(0, 'planted first event')]);
+    await lost.state.conversations.delete(id);
+    await lost.close();
+    const store = await openRedisStore({ url: server.url }, options);
+    stores.push(store);
+    const { state } = store;
+    const sweep = new OrphanSweep({
+      ...state,
+      contexts: new TurnContexts(state.conversations, state.responses, {
+        seal: new SummarySeal(null),
+        exit: state.exit,
+        windowItems: 50,
+        kept: { maxItems: 20, maxBytes: 8_000 },
+      }),
+      logger: new LinesLog(),
+      accounting: { estimate: () => Promise.reject(new Error('not reached')), cost: () => null },
+      limits: { settle: () => Promise.resolve() },
+    });
+    await eventually(async () => (await sweep.sweep()) === 1);
+    expect(await server.admin.exists(keys.turn(head.responseId).meta, keys.turn(head.responseId).log)).toBe(0);
   });
 
   it('keeps the data key of a conversation whose responses are kept', async () => {

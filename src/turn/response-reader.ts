@@ -8,8 +8,8 @@ import { SluiceError } from '../domain/errors.js';
 import { isTerminal, type LoggedEvent, serialize } from '../domain/event.js';
 import { type Item, withAuthor } from '../domain/item.js';
 import { type Principal, reaches } from '../domain/principal.js';
-import { type ResponseObject, type ResponseStatus, type StoredResponse } from '../domain/response.js';
-import { systemTime, type Time } from '../domain/time.js';
+import { isEnded, type ResponseObject, type ResponseStatus, type StoredResponse } from '../domain/response.js';
+import { sleep, systemTime, type Time } from '../domain/time.js';
 import { type ItemQuery, type Page, type ResponseStore } from '../state/conversation-store.js';
 import { type EventLog, type LogHead } from '../state/event-log.js';
 import { type FollowHub } from '../state/follow/follow-hub.js';
@@ -20,6 +20,8 @@ import { removeResponse } from './response-removal.js';
 import { ResponseSnapshots, type Snapshot } from './response-snapshots.js';
 
 const TERMINAL_WITHIN_MS = 2_000;
+/** Pause before a response whose events were replaced is followed again. */
+const FOLLOW_AGAIN_MS = 250;
 
 type OnFollowed = (responseId: string, after: number, caller: Principal) => void;
 
@@ -132,21 +134,34 @@ export class ResponseReader {
   async settled(caller: Principal, responseId: string, signal: AbortSignal, waitMs?: number): Promise<ResponseObject> {
     const timeout = new AbortController();
     const stop = waitMs === undefined ? undefined : this.#time.after(waitMs, () => timeout.abort());
+    const bounded = stop === undefined ? signal : AbortSignal.any([signal, timeout.signal]);
     try {
-      const bounded = stop === undefined ? signal : AbortSignal.any([signal, timeout.signal]);
+      for (;;) {
+        const response =
+          (await this.#terminal(caller, responseId, bounded)) ?? (await this.retrieve(caller, responseId));
+        if (isEnded(response.status) || bounded.aborted) return response;
+        // The log has lost its newest events, and its writer has replaced them.
+        await sleep(this.#time, FOLLOW_AGAIN_MS);
+      }
+    } finally {
+      stop?.();
+    }
+  }
+
+  /** Follows a response to its end. @returns undefined if its events end before */
+  async #terminal(caller: Principal, responseId: string, signal: AbortSignal): Promise<ResponseObject | undefined> {
+    try {
       const last = (await this.lastSequence(caller, responseId)) ?? -1;
       // From the newest event on, so that a response that has ended meanwhile still shows its
       // terminal event.
-      for await (const events of this.events(caller, responseId, Math.max(-1, last - 1), bounded)) {
+      for await (const events of this.events(caller, responseId, Math.max(-1, last - 1), signal)) {
         const newest = events.at(-1);
         if (newest !== undefined && isTerminal(newest.type)) return responseIn(newest);
       }
     } catch (error) {
       if (!(error instanceof SluiceError && error.code === 'response_expired')) throw error;
-    } finally {
-      stop?.();
     }
-    return this.retrieve(caller, responseId);
+    return undefined;
   }
 
   /**
@@ -246,7 +261,7 @@ export class ResponseReader {
       page !== undefined &&
       reaches(caller, page.head.owner, page.head.conversationId) &&
       page.ended &&
-      page.last <= after
+      page.last === after
     );
   }
 }

@@ -6,6 +6,9 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { type LoggedEvent } from '../../../src/domain/event.js';
 import { systemTime } from '../../../src/domain/time.js';
+import { type EventLog } from '../../../src/state/event-log.js';
+import { type FollowHub } from '../../../src/state/follow/follow-hub.js';
+import { ResponseReader } from '../../../src/turn/response-reader.js';
 import { HANG, say } from '../../support/scripted-provider.js';
 import { ALICE, away, BOB, ORIGIN, requestOf, TurnHarness, userItem } from './turn-harness.js';
 
@@ -104,6 +107,45 @@ describe('ResponseReader.settled', () => {
     expect((await settled).status).toBe('cancelled');
     now += PAST_RETENTION_MS;
     expect((await harness.reader.settled(ALICE, id, never)).status).toBe('cancelled');
+  });
+
+  it('waits on when the events that it follows were replaced, and returns no running response', async () => {
+    const id = await running();
+    const settled = readerThatLosesOnce().settled(ALICE, id, never);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    await cancel(id);
+    expect((await settled).status).toBe('cancelled');
+  });
+});
+
+/** A reader whose first viewer of the newest events is lost, as after a failover of the store. */
+function readerThatLosesOnce(events: Pick<EventLog, 'read'> = harness.plain.events): ResponseReader {
+  const { hub } = harness;
+  let lost = false;
+  const open: FollowHub['open'] = async (...args) => {
+    const viewer = await hub.open(...args);
+    if (lost || viewer === undefined) return viewer;
+    lost = true;
+    viewer.close();
+    // Only these are read of a viewer without events.
+    return { head: viewer.head, last: viewer.last, state: 'lost', take: () => [], close: () => undefined } as never;
+  };
+  return new ResponseReader(events as EventLog, { open } as unknown as FollowHub, harness.plain.responses);
+}
+
+describe('ResponseReader.events', () => {
+  it('reports events that the log has lost, also if it has ended since', async () => {
+    const id = await harness.play(requestOf('Hi'));
+    const { events } = harness.plain;
+    const shorter = {
+      read: async (...args: Parameters<typeof events.read>) => {
+        const page = await events.read(...args);
+        return page === undefined ? page : { ...page, last: page.last - 1 };
+      },
+    };
+    const after = (await harness.events(id)).length - 1;
+    const lost = readerThatLosesOnce(shorter);
+    await expect(lost.events(ALICE, id, after, never).next()).rejects.toMatchObject({ code: 'response_expired' });
   });
 });
 

@@ -106,8 +106,8 @@ export class OrphanSweep {
     const { events, claim, announcements, logger } = this.#parts;
     const recorded = await this.#readAll(responseId);
     if (recorded === undefined) {
-      // The log is gone, or its text was erased with its conversation. An erased log cannot be
-      // ended, and each takeover extends its life, so it would stay as long as any replica runs.
+      // The log is gone, its head is damaged, or its text was erased with its conversation. No
+      // replica can end such a log, and each takeover extends its life: it would be kept for ever.
       await events.delete(responseId);
       return;
     }

@@ -77,8 +77,8 @@ export interface TurnPermit {
   handOver(): void;
   /**
    * Leaves and refunds the reservation, because the turn never began.
-   * @param unsettled resolves when it is known whether another replica settles the turn: then
-   * nothing is refunded
+   * @param unsettled resolves to false if another replica settles the turn; then nothing is
+   * refunded here
    */
   giveBack(unsettled?: Promise<boolean>): Promise<void>;
 }

@@ -238,6 +238,9 @@ describe('one log search over two replicas', () => {
       await expectNext(reading, 'response.incomplete');
       reading.send({ type: 'sluice:resume', response_id: orphaned });
       await expectNext(reading, 'response.output_text.delta');
+      // The end reaches the reader before the replica that wrote it has logged it.
+      const isEnd = (line: string): boolean => line.includes(cancelled) && line.includes('"request completed"');
+      while (!first.lines.some(isEnd)) await new Promise((resolve) => setTimeout(resolve, 20));
       await first.kill();
       await expectNext(reading, 'response.failed');
       reading.close();

@@ -21,10 +21,11 @@ type Line = Readonly<Record<string, unknown>>;
 
 const directory = mkdtempSync(join(tmpdir(), 'sluice-audit-'));
 const file = join(directory, 'audit.jsonl');
+/** The lines that are written completely. */
 const linesNow = (): Line[] =>
   readFileSync(file, 'utf8')
     .split('\n')
-    .filter((text) => text !== '')
+    .slice(0, -1)
     .map((text) => JSON.parse(text) as Line);
 
 let harness: GatewayHarness;

@@ -14,9 +14,9 @@ const CLIENTS = 8;
 /** Pause between two resumes of a client, so that one is answered before the next replaces it. */
 const RESUME_EVERY_MS = 10;
 const OUTBOUND_BYTES = MIB;
-const PIECE = 'x'.repeat(4 * 1_024);
-/** Enough events for a snapshot in place of a replay. */
-const PIECES = 400;
+const PIECE = 'x'.repeat(1_024);
+/** Enough events for a snapshot in place of a replay, also where a busy machine joins six. */
+const PIECES = 1_600;
 /** Most bytes handed to a socket at once. */
 const SLICE_BYTES = 256 * 1_024;
 /** What a collector may leave for later, whatever is held. */

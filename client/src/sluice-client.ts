@@ -251,8 +251,8 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
     const error = errorFrom(Number(event['status'] ?? 0), event, null, run?.response.id ? 'lost' : 'refused');
     if (run === undefined) {
       this.emit('error', error);
-    } else if (error.code === 'draining' || error.status === 401) {
-      // The next socket sends it again, with a new credential: the gateway closes this one.
+    } else if (error.code === 'draining') {
+      // The next socket sends it again.
       run.lane = null;
       this.#connection.settle();
     } else if (!run.resuming) {

@@ -117,8 +117,8 @@ export class SseSocket implements Socket {
     } catch (thrown) {
       // Errors of the network, and of a stream that was aborted, have no status.
       const { status, code, message, param, retryAfterMs } = thrown as SluiceError;
-      // The next socket can serve what met a proxy, a leaving replica or an expired credential.
-      if (!status || status === 401 || code === 'draining' || code.startsWith('http_5')) this.#break();
+      // An answer of a proxy, or of a draining or failing replica, counts as a broken network.
+      if (!status || code.startsWith('http_5') || code === 'draining') this.#break();
       else {
         const headers = { 'retry-after-ms': retryAfterMs };
         this.#deliver({ type: 'error', status, stream_id: lane, error: { code, message, param, headers } });

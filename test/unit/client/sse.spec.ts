@@ -143,15 +143,6 @@ describe('the browser client behind a proxy that blocks WebSockets', () => {
     expect(response.text).toBe('Hello');
   });
 
-  it('sends a request that was refused with 401 again on its next connection', async () => {
-    const response = harness.client.send('Hi');
-    (await next()).answer.writeHead(401).end('{"error":{"code":"invalid_api_key","message":"m"}}');
-    const again = await next();
-    const script = new Script('resp_1', null);
-    stream(again, script.created(), script.delta('Hello'), script.end());
-    expect((await response.final).output_text).toBe('Hello');
-  });
-
   it('reads a followed conversation again at intervals', async () => {
     const subscription = harness.client.subscribe('conv_1');
     const emitted: string[] = [];

@@ -181,7 +181,9 @@ export class View {
     if (said !== undefined && this.end === 'completed' && text !== said)
       this.#wrong(`is not whole: "${text.slice(-40)}"`);
     if (said !== undefined && !said.startsWith(text)) this.#wrong(`says "${text.slice(-40)}", which is no beginning`);
-    const allowed = ['completed', 'replica_lost', ...(seen.cancelAsked ? ['cancelled'] : [])];
+    // A turn that is refused after its log existed fails, before any text, for those who found it.
+    const refused = text === '' ? ['state_unavailable', 'conversation_busy'] : [];
+    const allowed = ['completed', 'replica_lost', ...refused, ...(seen.cancelAsked ? ['cancelled'] : [])];
     if (!allowed.includes(this.end)) this.#wrong(`ended as ${this.end}: ${JSON.stringify(error)}`);
     this.#tellDone();
   }

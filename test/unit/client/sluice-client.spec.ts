@@ -378,7 +378,9 @@ describe('responses of the browser client', () => {
     const { stream_id } = await socket.next();
     socket.send({ type: 'sluice:subscribed', conversation: 'conv_1', running: [], stream_id });
     expect(await caughtUp).toEqual({ type: 'caught_up' });
-    expect(limits).toEqual([30_000, 30_000]);
+    // One for each request: more than the two on a machine where a retry is due meanwhile.
+    expect(limits.length).toBeGreaterThanOrEqual(2);
+    expect(new Set(limits)).toEqual(new Set([30_000]));
     limited.mockRestore();
   });
 

@@ -185,7 +185,7 @@ describe('the browser client in Chromium', () => {
     const own = await startGateway();
     try {
       await start(own.url);
-      await send('demo: deltas=10000 interval=5ms text=numbers');
+      await send('demo: deltas=1000 interval=200ms text=numbers');
       await hasSaid('0 1 2');
       await own.restart();
       const lost = await page.evaluate(() => {
@@ -210,7 +210,7 @@ describe('the browser client in Chromium', () => {
       expect(await transport()).toBe('sse');
       wall.shake();
       expect(await outcome()).toEqual(exactly(150));
-      await send('demo: deltas=5000 interval=5ms text=numbers');
+      await send('demo: deltas=1000 interval=200ms text=numbers');
       await hasSaid('0 1 2', 1);
       await page.evaluate(() => (globalThis as unknown as World).responses[1]?.cancel());
       const { deltas, final, status } = await outcome(1);

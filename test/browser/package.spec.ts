@@ -33,7 +33,7 @@ function Page({ conversation, choose }: { conversation: string | null; choose: (
   return h('main', { 'data-state': state, 'data-conversation': current },
     messages.map(({ key, role, text, status }: ChatMessage) => h('p', { key, className: role, 'data-status': status }, text)),
     h('button', { onClick: () => send('demo: deltas=60 interval=2ms text=numbers') }, 'Ask'),
-    h('button', { onClick: () => send('demo: deltas=9000 interval=2ms text=numbers') }, 'Request long'),
+    h('button', { onClick: () => send('demo: deltas=9000 interval=20ms text=numbers') }, 'Request long'),
     h('button', { onClick: () => choose(current) }, 'Open again'),
     busy ? h('button', { onClick: cancel }, 'Stop') : null);
 }
@@ -171,7 +171,7 @@ describe('the package of the client', () => {
     await page.getByRole('button', { name: 'Open again' }).click();
     await page.locator('.assistant').nth(1).getByText(' 60 61 62').waitFor();
     const [, , question] = await page.locator('p').allTextContents();
-    expect(question).toBe('demo: deltas=9000 interval=2ms text=numbers');
+    expect(question).toBe('demo: deltas=9000 interval=20ms text=numbers');
     await page.getByRole('button', { name: 'Stop' }).click();
     await page.locator('.assistant[data-status="cancelled"]').waitFor();
     const before = await page.locator('p').allTextContents();

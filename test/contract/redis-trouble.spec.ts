@@ -69,6 +69,11 @@ describe('Redis in trouble', () => {
     const connection = { url: `redis://127.0.0.1:${proxy.port}` };
     return openRedisStore(connection, { hooks: hookCalls.hooks, timing, times, ttlMs: times.endedMs, ...options });
   };
+  /** Opens the store again: its commands outlast a new connection on a busy machine too. */
+  const waitLonger = async () => {
+    await store.close();
+    store = await openStore({ timing: { ...timing, commandTimeoutMs: 10_000, readyWaitMs: 5_000 } });
+  };
   beforeEach(async () => {
     server = await RedisServer.start();
     proxy = await StallableProxy.start(server.port);
@@ -138,8 +143,7 @@ describe('Redis in trouble', () => {
   });
 
   it('fails no command while command connections are killed: each waits for the next connection', async () => {
-    await store.close();
-    store = await openStore({ timing: { ...timing, commandTimeoutMs: 10_000, readyWaitMs: 5_000 } });
+    await waitLonger();
     const { id } = await created();
     let killing = true;
     const kills = (async () => {
@@ -279,6 +283,7 @@ describe('Redis in trouble', () => {
   );
 
   it('reports a removal as done if its reply is lost', async () => {
+    await waitLonger();
     const conversation = { id: 'conv_1', owner: 'ann', createdAt: 1, updatedAt: 1, metadata: {} };
     const { conversations } = store.state;
     await conversations.create(conversation, headOf().input);
@@ -292,6 +297,7 @@ describe('Redis in trouble', () => {
   });
 
   it('counts a take and a charge once if the connection closes before the reply', async () => {
+    await waitLonger();
     const bucket = { key: 'b', capacity: 10, refillPerSecond: 0.001 };
     const { limiter } = store.state;
     await limiter.take(bucket, 1);
@@ -306,6 +312,7 @@ describe('Redis in trouble', () => {
   });
 
   it('counts a refund that fills the bucket once if the connection closes before the reply', async () => {
+    await waitLonger();
     const bucket = { key: 'b', capacity: 10, refillPerSecond: 0.001 };
     const { limiter } = store.state;
     await limiter.charge(bucket, 2);

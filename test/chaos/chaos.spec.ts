@@ -11,6 +11,7 @@ import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { seeded } from '../official/official.js';
 import { LocalCluster } from '../../scripts/development/cluster/local-cluster.js';
 import { type Replica } from '../../scripts/development/cluster/replica.js';
+import { allowed } from '../support/machine.js';
 import { Crowd } from './crowd.js';
 import { FAULT_KINDS, Faults, pause } from './faults.js';
 
@@ -20,10 +21,12 @@ const EVENTS = Number(process.env['CHAOS_EVENTS'] ?? 5_000);
 const VIEWERS = Number(process.env['CHAOS_VIEWERS'] ?? 60);
 const LEAST_MS = 30_000;
 /**
- * After the last fault every answer must have ended within this: a lost replica's within 12 s, then
- * what waited for it in line.
+ * After the last fault every answer must have ended within this on a quiet machine: a lost
+ * replica's within 12 s, then what waited for it in line.
  */
 const SETTLE_MS = 45_000;
+/** On a busy machine it may take so many times as long. */
+const SLOWEST = 5;
 const CATCH_UP_MS = 20_000;
 const MOST_MS = EVENTS * 10 + 60_000;
 const CONVERSATIONS = 8;
@@ -150,7 +153,8 @@ it(
     crowd.stop();
     // Viewers keep the process alive as long as they run; the patience with them must not outlive
     // them.
-    await Promise.race([running, new Promise((resolve) => setTimeout(resolve, SETTLE_MS).unref())]);
+    const settleMs = Math.min(allowed(SETTLE_MS), SLOWEST * SETTLE_MS);
+    await Promise.race([running, new Promise((resolve) => setTimeout(resolve, settleMs).unref())]);
     say('settled');
     for (const replica of cluster.replicas) await faults.counters.end(replica);
 
@@ -186,5 +190,5 @@ it(
     expect(truth.delivered).toBeGreaterThanOrEqual(EVENTS);
     expect(faults.counts.size).toBe(FAULT_KINDS);
   },
-  MOST_MS + SETTLE_MS + 60_000,
+  MOST_MS + SLOWEST * SETTLE_MS + 60_000,
 );

@@ -9,7 +9,10 @@ import {
   type SluiceResponse,
   type WireEvent,
 } from '../../client/src/api.js';
+import { slowness } from '../support/machine.js';
 import { type Truth, View } from './truth.js';
+
+const SLOWNESS = slowness();
 
 // The built client has the types of its sources.
 const { createClient } = (await import(
@@ -50,8 +53,8 @@ export class OwnViewer {
     this.#client = createClient({
       url,
       reconnect: { firstDelayMs: 50, maxDelayMs: 1_000 },
-      connectTimeoutMs: 3_000,
-      ping: { busyAfterMs: 1_500, idleAfterMs: 5_000, timeoutMs: 2_000 },
+      connectTimeoutMs: 3_000 * SLOWNESS,
+      ping: { busyAfterMs: 1_500, idleAfterMs: 5_000, timeoutMs: 2_000 * SLOWNESS },
     });
     const watched = new WatchedOnSocket(truth);
     this.#client.on('frame', ({ direction, data }) => {

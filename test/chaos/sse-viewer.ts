@@ -9,12 +9,13 @@ import { Readable } from 'node:stream';
 import { json } from 'node:stream/consumers';
 import { EventSourceParserStream } from 'eventsource-parser/stream';
 import { type WireEvent } from '../../client/src/api.js';
+import { slowness } from '../support/machine.js';
 import { inputOf, type Question } from './own-viewer.js';
 import { type Truth, View } from './truth.js';
 
 const AGAIN_MS = 200;
 /** A stream of which nothing is heard, not even a keep-alive, is left. */
-const SILENCE_MS = 6_000;
+const SILENCE_MS = 6_000 * slowness();
 
 export class SseViewer {
   readonly #stop = new AbortController();

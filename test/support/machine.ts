@@ -24,3 +24,15 @@ export function allowed(ms: number): number {
   const slowdown = Math.max(1, (performance.now() - startedAt) / usedMs);
   return ms * (1 + 4 * (slowdown - 1));
 }
+
+/** A slower machine than this shows nothing more by waiting longer. */
+const SLOWEST = 5;
+
+/**
+ * How much longer a time limit of a program under test must be on this machine now than on a quiet
+ * one: 1 to 5. Shorter limits make all of its clients connect again and again, which takes the rest
+ * of the processor.
+ */
+export function slowness(): number {
+  return Math.min(allowed(1), SLOWEST);
+}

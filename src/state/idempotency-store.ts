@@ -36,7 +36,8 @@ export abstract class IdempotencyStore {
    */
   abstract claim(use: KeyUse): Promise<KeyClaim>;
   /**
-   * Confirms that the log of this use's response exists. From then on the key cannot be released.
+   * Confirms that the log of this use's response exists. From then on the key cannot be released,
+   * only withdrawn.
    * Compares and sets in one step; safe to repeat after a lost reply.
    * @returns false if another use holds the key: the response must not run
    * @throws SluiceError `state_unavailable`
@@ -47,6 +48,12 @@ export abstract class IdempotencyStore {
    * request was refused, or its holder abandoned it.
    */
   abstract release(use: KeyUse): Promise<void>;
+  /**
+   * Releases the key if it names the response of this use, confirmed or not. Only for the use
+   * itself, if its response does not run. Safe to repeat after a lost reply.
+   * @throws SluiceError `state_unavailable`
+   */
+  abstract withdraw(use: KeyUse): Promise<void>;
   /** Deletes all keys of a user. */
   abstract eraseOwner(owner: string): Promise<void>;
 }

@@ -61,11 +61,21 @@ export class Idempotency {
    * Marks the key's response as begun, after its log was created.
    * @returns false if another replica has taken the key over meanwhile: this response must be
    * discarded
-   * @throws SluiceError `state_unavailable`
+   * @throws SluiceError `state_unavailable`: the response must not run, and its key is withdrawn
    */
   async confirm(caller: Principal, responseId: string, use: IdempotencyUse | undefined): Promise<boolean> {
     if (use === undefined) return true;
-    return retryWhileUnavailable(() => this.#keys.confirm(keyUse(caller, responseId, use)), { time: this.#time });
+    const own = keyUse(caller, responseId, use);
+    const time = this.#time;
+    try {
+      return await retryWhileUnavailable(() => this.#keys.confirm(own), { time });
+    } catch (error) {
+      // An attempt may have been executed, and only its reply was lost. The key is confirmed then,
+      // `release` has no effect, and every repeat would join the refused response. This withdraws
+      // the key as soon as the store answers.
+      void retryWhileUnavailable(() => this.#keys.withdraw(own), { time }).catch(() => undefined);
+      throw error;
+    }
   }
 
   /** Releases the key of a response that was refused. */

@@ -66,6 +66,10 @@ export class MemoryIdempotencyStore extends IdempotencyStore {
     if (known?.responseId === use.responseId && !known.begun) this.#drop(idOf(use));
   }
 
+  override async withdraw(use: KeyUse): Promise<void> {
+    if (this.#entries.get(idOf(use))?.responseId === use.responseId) this.#drop(idOf(use));
+  }
+
   override async eraseOwner(owner: string): Promise<void> {
     for (const id of this.#entries.keys()) if (id.startsWith(`${owner}\n`)) this.#drop(id);
   }

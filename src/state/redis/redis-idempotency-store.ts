@@ -63,8 +63,17 @@ export class RedisIdempotencyStore extends IdempotencyStore {
   }
 
   override async release(use: KeyUse): Promise<void> {
+    await this.#deleteIf(use, [valueOf(use, false)]);
+  }
+
+  override async withdraw(use: KeyUse): Promise<void> {
+    await this.#deleteIf(use, [valueOf(use, false), valueOf(use, true)]);
+  }
+
+  /** Deletes the key if it holds one of these values. */
+  async #deleteIf(use: KeyUse, values: readonly string[]): Promise<void> {
     const { commands, keys, scripts } = this.#options;
-    await commands.run(scripts.get('once-release'), [keys.once(use.owner, use.key)], [valueOf(use, false)]);
+    await commands.run(scripts.get('once-release'), [keys.once(use.owner, use.key)], values);
   }
 }
 

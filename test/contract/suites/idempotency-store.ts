@@ -60,6 +60,21 @@ export function describeIdempotencyStore(name: string, open: OpenStore): void {
       expect(await store.other.keys.claim(use('resp_b', { fingerprint: 'other' }))).toEqual({ outcome: 'different' });
     });
 
+    it('withdraws a key for its holder only, confirmed or not', async () => {
+      for (const confirmed of [true, false]) {
+        await store.state.keys.claim(use('resp_a'));
+        if (confirmed) await store.state.keys.confirm(use('resp_a'));
+        await store.other.keys.withdraw(use('resp_b'));
+        expect(await store.other.keys.claim(use('resp_b'))).toMatchObject({ responseId: 'resp_a', begun: confirmed });
+        await store.state.keys.withdraw(use('resp_a'));
+        await store.state.keys.withdraw(use('resp_a'));
+        expect(await store.other.keys.claim(use('resp_b'))).toEqual({ outcome: 'fresh' });
+        await store.state.keys.withdraw(use('resp_a'));
+        expect(await store.other.keys.claim(use('resp_c'))).toMatchObject({ responseId: 'resp_b', begun: false });
+        await store.other.keys.withdraw(use('resp_b'));
+      }
+    });
+
     it('does not confirm a use that has lost the key', async () => {
       await store.state.keys.claim(use('resp_a'));
       await store.other.keys.release(use('resp_a'));

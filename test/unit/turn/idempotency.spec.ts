@@ -162,4 +162,34 @@ describe('a request that is repeated with its key', () => {
       code: 'response_not_found',
     });
   });
+
+  it.each([
+    ['executed', true],
+    ['not executed', false],
+  ])(
+    'starts a new turn if the confirmation of the first one was never answered, and was %s [IDEM-3]',
+    async (_, done) => {
+      const ids: string[] = [];
+      const first = harness.turns.create(ALICE, requestOf('Hi'), ORIGIN, {
+        idempotency: USE,
+        onResponse: (id) => ids.push(id),
+      });
+      const refused = expect(first).rejects.toMatchObject({ code: 'state_unavailable' });
+      for (const method of ['confirm', 'release', 'withdraw']) harness.faults.fail(method, Infinity, away, done);
+      let over = false;
+      void refused.finally(() => (over = true));
+      while (!over) {
+        time.pass(1_000);
+        await new Promise(setImmediate);
+      }
+      for (const method of ['confirm', 'release', 'withdraw']) harness.faults.heal(method);
+      time.pass(1_000);
+      await new Promise(setImmediate);
+      const repeated = await send();
+      await harness.turns.whenIdle();
+      expect(repeated).toMatchObject({ joined: false });
+      expect((await harness.types(repeated.responseId)).at(-1)).toBe('completed');
+      expect(asked()).toBe(1);
+    },
+  );
 });

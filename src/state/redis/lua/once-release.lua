@@ -1,7 +1,10 @@
--- Deletes an idempotency key if it holds this value.
+-- Deletes an idempotency key if it holds one of these values.
 -- KEYS: the key.
--- ARGV: the value.
-if redis.call('GET', KEYS[1]) == ARGV[1] then
-  return redis.call('DEL', KEYS[1])
+-- ARGV: values...
+local held = redis.call('GET', KEYS[1])
+for _, value in ipairs(ARGV) do
+  if held == value then
+    return redis.call('DEL', KEYS[1])
+  end
 end
 return 0

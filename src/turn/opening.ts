@@ -12,7 +12,7 @@ import { reachOf } from '../domain/principal.js';
 import { systemTime, type Time } from '../domain/time.js';
 import { type ConversationClaim, SURE_OF_PLACE_MS } from '../state/conversation-claim.js';
 import { type ConversationEntry, type Entered } from '../state/conversation-entry.js';
-import { type EventLog } from '../state/event-log.js';
+import { type EventLog, LOG_TIMES, type LogHead } from '../state/event-log.js';
 import { type OwnerIndex } from '../state/owner-index.js';
 import { type TurnPlan } from './admission.js';
 import { conversationNotFound } from './response-errors.js';
@@ -82,10 +82,19 @@ export class IdempotencyKeyTakenOver extends SluiceError {
   }
 }
 
+/**
+ * Maximum number of refused turns whose logs this replica tries to end for as long as the store may
+ * hold them. Each keeps its input in memory. The first ones count most: their creations were in
+ * flight when the store went away, and may have been executed.
+ */
+const REFUSED_AT_ONCE = 100;
+
 export class TurnOpening {
   readonly #parts: OpeningParts;
   readonly #options: OpeningOptions;
   readonly #time: Time;
+  /** Number of refused turns whose logs are being ended. */
+  #refused = 0;
 
   constructor(parts: OpeningParts, options: OpeningOptions) {
     this.#parts = parts;
@@ -202,10 +211,26 @@ export class TurnOpening {
       if (isCreated || (mayBeCreated && cause.code === 'state_unavailable')) {
         // A replica that takes over the log settles the reservation that the log holds. Refunding
         // it here, too, would refund it twice.
-        const unsettled = endRefusedTurn({ ...this.#parts, time }, head, response, cause).catch(() => true);
-        void permit.giveBack(unsettled).catch(() => undefined);
+        void permit.giveBack(this.#endRefused(head, response, cause)).catch(() => undefined);
       }
       throw error;
+    }
+  }
+
+  /**
+   * Ends the log of a refused turn. If the store returns later than this replica gives up, another
+   * replica takes the turn over as that of a lost replica, stores its input and charges its caller.
+   * @returns whether the reservation is refunded here
+   */
+  async #endRefused(head: LogHead, response: ResponseObject, cause: SluiceError): Promise<boolean> {
+    const lasting = this.#refused < REFUSED_AT_ONCE ? { giveUpMs: LOG_TIMES.runningMs } : {};
+    this.#refused += 1;
+    try {
+      return await endRefusedTurn({ ...this.#parts, time: this.#time, ...lasting }, head, response, cause);
+    } catch {
+      return true;
+    } finally {
+      this.#refused -= 1;
     }
   }
 

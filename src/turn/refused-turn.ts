@@ -21,6 +21,8 @@ export interface RefusedTurnParts {
   readonly contexts: Pick<TurnContexts, 'endOf'>;
   readonly report: Pick<TurnReport, 'endedUnrun'>;
   readonly time: Time;
+  /** How long each step is retried while the store is unavailable, in milliseconds. */
+  readonly giveUpMs?: number;
 }
 
 /** The fence of a log that no replica has taken over. */
@@ -35,33 +37,31 @@ const FIRST_FENCE: Fence = 1;
  * @throws SluiceError `state_unavailable` if the store stays away
  */
 export async function endRefusedTurn(
-  { events, contexts, report, time }: RefusedTurnParts,
+  { events, contexts, report, time, giveUpMs }: RefusedTurnParts,
   { responseId, owner, limitsClass, input }: LogHead,
   response: ResponseObject,
   error: SluiceError,
 ): Promise<boolean> {
-  const log = await retryWhileUnavailable(() => events.read(responseId, -1, 0), { time });
+  const retrying = { time, ...(giveUpMs === undefined ? {} : { giveUpMs }) };
+  const log = await retryWhileUnavailable(() => events.read(responseId, -1, 0), retrying);
   if (log === undefined) return true;
   if (log.ended) return false;
   const terminal = terminalEvent(keepingNothing(response), { end: 'failed', error }, time.date());
   const sequence = log.last + 1;
   const ending = [serialize(terminal, sequence)];
-  const { outcome } = await retryWhileUnavailable(
-    async () => {
-      if (!response.store) return events.append(responseId, FIRST_FENCE, ending);
-      const ended = {
-        owner,
-        ...classOf(limitsClass),
-        response: terminal.response,
-        input,
-        left: NOTHING,
-        terminalSequence: sequence,
-        history: null,
-      };
-      return events.end(responseId, FIRST_FENCE, ending, await contexts.endOf(ended));
-    },
-    { time },
-  );
+  const { outcome } = await retryWhileUnavailable(async () => {
+    if (!response.store) return events.append(responseId, FIRST_FENCE, ending);
+    const ended = {
+      owner,
+      ...classOf(limitsClass),
+      response: terminal.response,
+      input,
+      left: NOTHING,
+      terminalSequence: sequence,
+      history: null,
+    };
+    return events.end(responseId, FIRST_FENCE, ending, await contexts.endOf(ended));
+  }, retrying);
   if (outcome !== 'appended') return false;
   report.endedUnrun(terminal.response);
   return true;

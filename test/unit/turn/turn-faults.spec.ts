@@ -93,6 +93,33 @@ describe('create while the store is away', () => {
       await first.close();
     });
 
+    it('ends the log of a refused turn and refunds its reservation when the store was away for a minute [LIMIT-6]', async () => {
+      const first = own();
+      await first.plain.limiter.take(bucket, 5_000);
+      const ids: string[] = [];
+      const onResponse = (id: string) => void ids.push(id);
+      for (const method of ['createWith', 'read']) first.faults.fail(method, Infinity, away, true);
+      const creating = first.turns.create(ALICE, requestOf('Hi'), ORIGIN, { onResponse });
+      await expect(creating).rejects.toMatchObject({ code: 'state_unavailable' });
+      const pass = async (seconds: number): Promise<void> => {
+        for (let i = 0; i < seconds; i++) {
+          time.pass(1_000);
+          await new Promise(setImmediate);
+        }
+      };
+      await pass(60);
+      first.faults.heal('read');
+      await pass(2);
+      // Sweeps take turns over a lease after the return of the store at the earliest.
+      expect(await first.sweep.sweep()).toBe(0);
+      expect(await first.types(ids[0] ?? '')).toEqual(['created', 'in_progress', 'failed']);
+      expect(await first.reader.retrieve(ALICE, ids[0] ?? '')).toMatchObject({
+        usage: null,
+        sluice: { cost_usd: null, kept: 'nothing' },
+      });
+      await first.close();
+    });
+
     it('leaves the refund to the replica that has taken over the log of a refused turn [LIMIT-6]', async () => {
       const first = own();
       const other = own(first);

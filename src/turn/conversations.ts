@@ -18,7 +18,7 @@ import { conversationNotFound } from './response-errors.js';
 import { mayInstruct, refuseHistory, refuseHumanItems, refuseInstructingItems } from './instruction-rules.js';
 import { refuseLargeItems } from './item-size.js';
 import { type MediaCheck } from './media-check.js';
-import { removeWithLog } from './response-removal.js';
+import { removeConversation } from './conversation-removal.js';
 import { retryWhileUnavailable } from './retry-while-unavailable.js';
 import { classOf } from './caller-rules.js';
 
@@ -148,28 +148,13 @@ export class Conversations {
    */
   async remove(caller: Principal, id: string, responses: 'delete' | 'keep' = 'delete'): Promise<void> {
     await this.get(caller, id);
-    const ended = responses === 'keep' ? new Set<string>() : await this.#responsesIn(id);
-    if (!(await this.#store.delete(id, responses))) throw conversationNotFound();
-    for (const responseId of await this.#claim.members(id)) {
-      await this.#events.requestCancel(responseId);
-      ended.delete(responseId);
-      // The mark of the deletion keeps the turn from storing its end. Its viewers still get it.
-      if (responses === 'delete') await this.#responses.delete(responseId);
-    }
-    for (const responseId of ended) await removeWithLog(responseId, this.#responses, this.#events);
-  }
-
-  /** Returns the responses that added the items of a conversation. */
-  async #responsesIn(id: string): Promise<Set<string>> {
-    const found = new Set<string>();
-    let after: string | undefined;
-    for (;;) {
-      const query = { limit: 100, order: 'asc', ...(after === undefined ? {} : { after }) } as const;
-      const { data, hasMore } = await this.#store.listItems(id, query);
-      for (const { responseId } of data) if (responseId !== null) found.add(responseId);
-      after = data.at(-1)?.item.id;
-      if (!hasMore || after === undefined) return found;
-    }
+    await removeConversation(id, responses, {
+      store: this.#store,
+      claim: this.#claim,
+      events: this.#events,
+      responses: this.#responses,
+      time: this.#time,
+    });
   }
 
   /** @throws SluiceError `conversation_not_found`, `invalid_cursor` */

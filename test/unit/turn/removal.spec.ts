@@ -131,6 +131,29 @@ describe('a conversation deleted while a turn runs in it', () => {
     expect(await harness.plain.responses.get(id)).toBeUndefined();
   });
 
+  it.each(['delete', 'keep'] as const)(
+    'cancels a turn that has its place in the conversation and no log yet (responses: %s) [CONV-15]',
+    async (responses) => {
+      harness = new TurnHarness({ answers: [[say('Half'), HANG]] });
+      const conversation = await harness.conversation();
+      const creation = harness.faults.hold('createWith');
+      const created = harness.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
+      await creation.reached;
+      const removed = conversations().remove(ALICE, conversation, responses);
+      while ((await harness.plain.conversations.get(conversation)) !== undefined) await new Promise(setImmediate);
+      for (let i = 0; i < 10; i++) await new Promise(setImmediate);
+      creation.open();
+      const { responseId } = await created;
+      await Promise.all([removed, harness.turns.whenIdle()]);
+      expect((await harness.events(responseId)).at(-1)).toMatchObject({
+        response: { status: 'cancelled', sluice: { kept: 'nothing' } },
+      });
+      expect((await harness.plain.responses.get(responseId))?.response.status).toBe(
+        responses === 'keep' ? 'cancelled' : undefined,
+      );
+    },
+  );
+
   it('keeps nothing of a turn that another replica ends', async () => {
     const gone = (): Error => new Error('this replica is gone');
     const id = await deletedMidway(true, () => harness.faults.fail('append', Infinity, gone));

@@ -1,0 +1,83 @@
+/*
+ * Deletes a conversation with its items and, unless they are kept, the responses of its items, and
+ * cancels the turns that run or wait in it.
+ */
+
+import { sleep, type Time } from '../domain/time.js';
+import { type ConversationClaim } from '../state/conversation-claim.js';
+import { type ConversationStore, type ResponseStore } from '../state/conversation-store.js';
+import { type EventLog, LOG_TIMES } from '../state/event-log.js';
+import { conversationNotFound } from './response-errors.js';
+import { removeWithLog } from './response-removal.js';
+
+export interface ConversationRemovalParts {
+  readonly store: Pick<ConversationStore, 'delete' | 'listItems'>;
+  readonly claim: Pick<ConversationClaim, 'members'>;
+  readonly events: Pick<EventLog, 'requestCancel' | 'read' | 'delete'>;
+  readonly responses: Pick<ResponseStore, 'delete'>;
+  readonly time: Time;
+}
+
+const LOOK_FIRST_MS = 10;
+const LOOK_MOST_MS = 500;
+
+/**
+ * Deletes a conversation. Resolves when the cancel of every turn in it is stored.
+ * @param keep whether the responses of its items are deleted too; those that run get their terminal
+ * and are not stored
+ * @throws SluiceError `conversation_not_found`
+ */
+export async function removeConversation(
+  id: string,
+  keep: 'delete' | 'keep',
+  parts: ConversationRemovalParts,
+): Promise<void> {
+  const { store, claim, events, responses } = parts;
+  const ended = keep === 'keep' ? new Set<string>() : await responsesIn(id, store);
+  if (!(await store.delete(id, keep))) throw conversationNotFound();
+  const beginning: string[] = [];
+  for (const responseId of await claim.members(id)) {
+    if (!(await events.requestCancel(responseId))) beginning.push(responseId);
+    ended.delete(responseId);
+    // The mark of the deletion keeps the turn from storing its end. Its viewers still get it.
+    if (keep === 'delete') await responses.delete(responseId);
+  }
+  for (const responseId of ended) await removeWithLog(responseId, responses, events);
+  await Promise.all(beginning.map((responseId) => cancelAtBegin(id, responseId, parts)));
+}
+
+/** Returns the responses that added the items of a conversation. */
+async function responsesIn(id: string, store: Pick<ConversationStore, 'listItems'>): Promise<Set<string>> {
+  const found = new Set<string>();
+  let after: string | undefined;
+  for (;;) {
+    const query = { limit: 100, order: 'asc', ...(after === undefined ? {} : { after }) } as const;
+    const { data, hasMore } = await store.listItems(id, query);
+    for (const { responseId } of data) if (responseId !== null) found.add(responseId);
+    after = data.at(-1)?.item.id;
+    if (!hasMore || after === undefined) return found;
+  }
+}
+
+/**
+ * Cancels a turn that could not be cancelled, because its log did not exist yet. A turn takes its
+ * place in the queue before it creates its log, and the head has read the conversation by then.
+ * Without this such a turn would answer in a deleted conversation. Waits for the log for one lease:
+ * a turn that creates its log later than that loses its place, and reads the conversation again.
+ */
+async function cancelAtBegin(
+  id: string,
+  responseId: string,
+  { claim, events, time }: ConversationRemovalParts,
+): Promise<void> {
+  // Clients that add items hold a place, too, and never have a log.
+  if (!responseId.startsWith('resp_')) return;
+  const giveUpAt = time.now() + LOG_TIMES.leaseMs;
+  for (let delayMs = LOOK_FIRST_MS; time.now() < giveUpAt; delayMs = Math.min(delayMs * 2, LOOK_MOST_MS)) {
+    const isMember = (await claim.members(id)).includes(responseId);
+    if (await events.requestCancel(responseId)) return;
+    const log = await events.read(responseId, -1, 0);
+    if (log?.ended === true || !isMember) return;
+    await sleep(time, delayMs);
+  }
+}

@@ -140,7 +140,7 @@ export interface SluiceResponse extends AsyncIterable<string> {
   /** The ended response, with any status. Rejects with a SluiceError if it was refused or lost. */
   readonly final: Promise<ResponseObject>;
   on<K extends keyof ResponseEvents>(event: K, handler: (value: ResponseEvents[K]) => void): () => void;
-  /** Requests a cancel; can be repeated. The text stays, and `final` resolves with the end. */
+  /** Requests a cancel until it is accepted. The text stays, and `final` resolves with the end. */
   cancel(): void;
 }
 

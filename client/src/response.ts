@@ -117,10 +117,12 @@ export class LiveResponse extends Emitter<ResponseEvents> implements SluiceRespo
     return 'taken';
   }
 
-  /** Sets its id, unless it has one. */
+  /** Sets its id, unless it has one. A cancel that was requested before needs the id. */
   identify(id: string | null): void {
-    this.id ??= id;
+    if (id === null || this.id !== null) return;
+    this.id = id;
     this.#accept();
+    if (this.cancelRequested) this.#onCancel(this);
   }
 
   setStatus(status: ResponseStatus): void {

@@ -40,6 +40,7 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
   readonly #subscriptions = new Map<unknown, LiveSubscription>();
   /** Lanes whose response ended before its last resume was answered: its events come once more. */
   readonly #reserved = new Set<unknown>();
+  #cancelTimer: ReturnType<typeof setTimeout> | undefined;
   #maxMessageBytes = 1024 * 1024;
 
   constructor(options: ClientOptions, environment: Environment) {
@@ -170,8 +171,8 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
   }
 
   #resume(run: Run): void {
-    const { cursor } = run.response;
-    if (cursor === null || run.lane === null) return;
+    const { cursor, ended } = run.response;
+    if (cursor === null || run.lane === null || ended) return;
     run.resuming = true;
     const { id, after } = cursor;
     // The caller's cursor may be at the end, after which no event follows: receive its event again.
@@ -250,6 +251,7 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
   #refused(run: Run | undefined, event: WireEvent): void {
     const error = errorFrom(Number(event['status'] ?? 0), event, null, run?.response.id ? 'lost' : 'refused');
     if (run === undefined) {
+      if (RETRY_LATER.has(error.status ?? 0)) this.#cancelLater(error);
       this.emit('error', error);
     } else if (error.code === 'draining') {
       // The next socket sends it again.
@@ -258,25 +260,23 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
     } else if (!run.resuming) {
       this.#repair(run, error);
     } else if (RETRY_LATER.has(error.status ?? 0)) {
-      setTimeout(() => {
-        if (!run.response.ended) this.#resume(run);
-      }, error.retryAfterMs ?? RETRY_AFTER_MS);
-    } else {
-      run.response.fail(error);
-    }
+      setTimeout(() => this.#resume(run), error.retryAfterMs ?? RETRY_AFTER_MS);
+    } else run.response.fail(error);
   }
 
+  /** Never by lane: the refusal could come after the end, and end the next response of the lane. */
   #cancel(response: LiveResponse): void {
-    const run = [...this.#runs].find((each) => each.response === response);
-    if (run === undefined) return;
-    if (run.lane !== null) {
-      this.#connection.send({
-        type: 'response.cancel',
-        ...(response.id === null ? { stream_id: run.lane } : { response_id: response.id }),
-      });
-    } else if (!response.sent && response.id === null) {
-      response.fail(new SluiceError('closed', 'cancelled', 'It was cancelled unsent.'));
-    }
+    if (response.id !== null) this.#connection.send({ type: 'response.cancel', response_id: response.id });
+    else if (!response.sent) response.fail(new SluiceError('closed', 'cancelled', 'It was cancelled unsent.'));
+  }
+
+  /** Requests all cancels again, because a refusal does not name its response. */
+  #cancelLater({ retryAfterMs }: SluiceError): void {
+    // A timer for each refusal would multiply the cancels with every retry.
+    clearTimeout(this.#cancelTimer);
+    this.#cancelTimer = setTimeout(() => {
+      for (const { response } of this.#runs) if (response.cancelRequested) this.#cancel(response);
+    }, retryAfterMs ?? RETRY_AFTER_MS);
   }
 
   #end(run: Run): void {

@@ -1,7 +1,6 @@
 /*
  * A replacement for a WebSocket: sends frames as HTTP calls and receives events by SSE. A broken
- * stream closes the whole socket, and the next one resumes. Knows of responses only the id in each
- * lane.
+ * stream closes the whole socket, and the next one resumes. Knows no responses.
  */
 
 import { type WireEvent } from './api.js';
@@ -21,8 +20,6 @@ export class SseSocket implements Socket {
   readonly #call: (method: string, path: string, call: Call) => Promise<Response>;
   readonly #listeners = new Map<string, Listener>();
   readonly #gone = new AbortController();
-  /** The response that runs in each lane; empty: it has no id yet and is to be cancelled. */
-  readonly #ids = new Map<unknown, string>();
   readonly #polls = new Map<unknown, ReturnType<typeof setInterval>>();
 
   constructor(call: (method: string, path: string, call: Call) => Promise<Response>) {
@@ -54,8 +51,8 @@ export class SseSocket implements Socket {
         break;
       }
       case 'response.cancel':
-        if (id ?? this.#ids.get(lane)) this.#cancel(id ?? this.#ids.get(lane));
-        else this.#ids.set(lane, '');
+        // Without an answer the streams break too, and the next socket requests the cancel again.
+        this.#call('POST', `/v1/responses/${id}/cancel`, {}).catch((thrown: SluiceError) => this.#refused(thrown));
         break;
       case 'sluice:ping':
         void this.#probe({ type: 'sluice:pong', id: fields['id'] });
@@ -78,11 +75,6 @@ export class SseSocket implements Socket {
     for (const poll of this.#polls.values()) clearInterval(poll);
   }
 
-  #cancel(id: string | undefined): void {
-    // If it fails, the stream breaks too, and the next socket requests the cancel again.
-    this.#call('POST', `/v1/responses/${id}/cancel`, {}).catch(() => undefined);
-  }
-
   /** Delivers an event if the gateway answers. */
   async #probe(answer: WireEvent): Promise<void> {
     try {
@@ -95,7 +87,6 @@ export class SseSocket implements Socket {
 
   /** Delivers one response's events in a lane, up to its terminal event. */
   async #stream(lane: string, method: string, path: string, call: Call, resumed?: string): Promise<void> {
-    this.#ids.delete(lane);
     let watchdog: ReturnType<typeof setTimeout> | undefined;
     const restartWatchdog = (): void => {
       clearTimeout(watchdog);
@@ -106,26 +97,25 @@ export class SseSocket implements Socket {
       const answer = await this.#call(method, path, { ...call, signal: this.#gone.signal });
       if (resumed) this.#deliver({ type: 'sluice:resumed', response_id: resumed });
       for await (const event of eventsOf(answer, restartWatchdog)) {
-        if (event.response) {
-          if (this.#ids.get(lane) === '') this.#cancel(event.response.id);
-          this.#ids.set(lane, event.response.id);
-        }
         this.#deliver({ ...event, stream_id: lane });
         if (TERMINAL.test(event.type)) return;
       }
       this.#break();
     } catch (thrown) {
       // Errors of the network, and of a stream that was aborted, have no status.
-      const { status, code, message, param, retryAfterMs } = thrown as SluiceError;
+      const { status, code } = thrown as SluiceError;
       // An answer of a proxy, or of a draining or failing replica, counts as a broken network.
       if (!status || code.startsWith('http_5') || code === 'draining') this.#break();
-      else {
-        const headers = { 'retry-after-ms': retryAfterMs };
-        this.#deliver({ type: 'error', status, stream_id: lane, error: { code, message, param, headers } });
-      }
+      else this.#refused(thrown as SluiceError, { stream_id: lane });
     } finally {
       clearTimeout(watchdog);
     }
+  }
+
+  /** Delivers the error of an answer. */
+  #refused({ status, code, message, param, retryAfterMs }: SluiceError, lane: Pick<WireEvent, 'stream_id'> = {}): void {
+    const headers = { 'retry-after-ms': retryAfterMs };
+    if (status) this.#deliver({ type: 'error', status, ...lane, error: { code, message, param, headers } });
   }
 
   #deliver(event: WireEvent): void {

@@ -474,16 +474,17 @@ describe('responses of the browser client', () => {
     expect(await socket.next()).toMatchObject({ input: '16', stream_id: script.lane });
   });
 
-  it('cancels by response id, by lane before there is an id, and locally when nothing was sent', async () => {
+  it('cancels by response id, when there is an id, and locally when nothing was sent', async () => {
     const { response, socket, script } = await harness.running();
     response.cancel();
     expect(await socket.next()).toEqual({ type: 'response.cancel', response_id: 'resp_1' });
     socket.send(script.end('cancelled'));
     expect((await response.final).status).toBe('cancelled');
     const unconfirmed = harness.client.send('Hi');
-    const { stream_id } = await socket.next();
+    const next = new Script('resp_2', (await socket.next())['stream_id']);
     unconfirmed.cancel();
-    expect(await socket.next()).toEqual({ type: 'response.cancel', stream_id });
+    socket.send(next.created());
+    expect(await socket.next()).toEqual({ type: 'response.cancel', response_id: 'resp_2' });
     harness.client.close();
     harness.gateway.refuse = { status: 503 };
     const unsent = harness.connect().send('Hi');
@@ -491,14 +492,45 @@ describe('responses of the browser client', () => {
     await expect(unsent.final).rejects.toMatchObject({ code: 'cancelled' });
   });
 
-  it('requests a cancel again when it is called again: the first one may have been refused', async () => {
+  it('requests a cancel when a snapshot names the id of its response', async () => {
+    const response = harness.client.send('Hi');
+    const socket = await harness.gateway.socket();
+    const script = new Script('resp_1', (await socket.next())['stream_id']);
+    response.cancel();
+    const { sequence_number, stream_id } = script.created();
+    const snapshot = { type: 'sluice:snapshot', response_id: 'resp_1', response: script.response('in_progress') };
+    socket.send({ ...snapshot, sequence_number, stream_id });
+    expect(await socket.next()).toEqual({ type: 'response.cancel', response_id: 'resp_1' });
+  });
+
+  it.each([
+    [429, 'rate_limit_exceeded'],
+    [503, 'state_unavailable'],
+  ])('requests each cancel again after refusals with %d', async (status, code) => {
+    const { response, socket } = await harness.running();
+    const second = harness.client.send('Hi');
+    const script = new Script('resp_2', (await socket.next())['stream_id']);
+    const begun = new Promise((resolve) => second.on('status', resolve));
+    socket.send(script.created());
+    await begun;
+    const cancels = ['resp_1', 'resp_2'].map((response_id) => ({ type: 'response.cancel', response_id }));
+    const refusal = { type: 'error', status, error: { code, message: 'soon', headers: { 'retry-after-ms': '1' } } };
+    response.cancel();
+    second.cancel();
+    for (let i = 0; i < 3; i++) {
+      expect([await socket.next(), await socket.next()]).toEqual(cancels);
+      socket.send(refusal, refusal);
+    }
+    socket.send(script.end('cancelled'));
+    expect((await second.final).status).toBe('cancelled');
+    expect(response.status).toBe('in_progress');
+  });
+
+  it('requests a cancel again when it is called again', async () => {
     const { response, socket } = await harness.running();
     const cancel = { type: 'response.cancel', response_id: 'resp_1' };
     response.cancel();
     expect(await socket.next()).toEqual(cancel);
-    const refused = new Promise((resolve) => harness.client.on('error', resolve));
-    socket.send({ type: 'error', status: 503, error: { code: 'state_unavailable', message: 'soon', param: null } });
-    await refused;
     response.cancel();
     expect(await socket.next()).toEqual(cancel);
   });

@@ -114,6 +114,25 @@ describe('the browser client behind a proxy that blocks WebSockets', () => {
     expect((await response.final).status).toBe('cancelled');
   });
 
+  it('cancels by POST again when the gateway refused it for now', async () => {
+    const response = harness.client.send('Hi');
+    const ask = await next();
+    const script = new Script('resp_1', null);
+    const begun = new Promise((resolve) => response.on('delta', resolve));
+    stream(ask, script.created(), script.delta('Hel'));
+    await begun;
+    response.cancel();
+    const refused = await next();
+    refused.answer
+      .writeHead(429, { 'retry-after-ms': '1' })
+      .end('{"error":{"code":"rate_limit_exceeded","message":"m"}}');
+    const cancel = await next();
+    expect([cancel.method, cancel.url]).toEqual(['POST', '/v1/responses/resp_1/cancel']);
+    cancel.answer.end('{}');
+    stream(ask, script.end('cancelled'));
+    expect((await response.final).status).toBe('cancelled');
+  });
+
   it('does not cancel the next answer for the cancel of a request that was refused', async () => {
     const refused = harness.client.send('Hi');
     const first = await next();

@@ -10,12 +10,16 @@ import { type EventLog, LOG_TIMES } from '../state/event-log.js';
 import { conversationNotFound } from './response-errors.js';
 import { removeWithLog } from './response-removal.js';
 
-export interface ConversationRemovalParts {
-  readonly store: Pick<ConversationStore, 'delete' | 'listItems'>;
+interface CancelParts {
   readonly claim: Pick<ConversationClaim, 'members'>;
-  readonly events: Pick<EventLog, 'requestCancel' | 'read' | 'delete'>;
+  readonly events: Pick<EventLog, 'requestCancel' | 'read'>;
   readonly responses: Pick<ResponseStore, 'delete'>;
   readonly time: Time;
+}
+
+export interface ConversationRemovalParts extends CancelParts {
+  readonly store: Pick<ConversationStore, 'delete' | 'listItems'>;
+  readonly events: Pick<EventLog, 'requestCancel' | 'read' | 'delete'>;
 }
 
 const LOOK_FIRST_MS = 10;
@@ -32,18 +36,34 @@ export async function removeConversation(
   keep: 'delete' | 'keep',
   parts: ConversationRemovalParts,
 ): Promise<void> {
-  const { store, claim, events, responses } = parts;
+  const { store, events, responses } = parts;
   const ended = keep === 'keep' ? new Set<string>() : await responsesIn(id, store);
   if (!(await store.delete(id, keep))) throw conversationNotFound();
+  for (const responseId of await cancelTurnsIn(id, keep, parts)) ended.delete(responseId);
+  for (const responseId of ended) await removeWithLog(responseId, responses, events);
+}
+
+/**
+ * Cancels the turns that run or wait in a deleted conversation. Resolves when every cancel is
+ * stored.
+ * @param keep whether their responses are stored at their end
+ * @returns their responses
+ */
+export async function cancelTurnsIn(
+  id: string,
+  keep: 'delete' | 'keep',
+  parts: CancelParts,
+): Promise<readonly string[]> {
+  const { claim, events, responses } = parts;
+  const members = await claim.members(id);
   const beginning: string[] = [];
-  for (const responseId of await claim.members(id)) {
+  for (const responseId of members) {
     if (!(await events.requestCancel(responseId))) beginning.push(responseId);
-    ended.delete(responseId);
     // The mark of the deletion keeps the turn from storing its end. Its viewers still get it.
     if (keep === 'delete') await responses.delete(responseId);
   }
-  for (const responseId of ended) await removeWithLog(responseId, responses, events);
   await Promise.all(beginning.map((responseId) => cancelAtBegin(id, responseId, parts)));
+  return members;
 }
 
 /** Returns the responses that added the items of a conversation. */
@@ -65,11 +85,7 @@ async function responsesIn(id: string, store: Pick<ConversationStore, 'listItems
  * Without this such a turn would answer in a deleted conversation. Waits for the log for one lease:
  * a turn that creates its log later than that loses its place, and reads the conversation again.
  */
-async function cancelAtBegin(
-  id: string,
-  responseId: string,
-  { claim, events, time }: ConversationRemovalParts,
-): Promise<void> {
+async function cancelAtBegin(id: string, responseId: string, { claim, events, time }: CancelParts): Promise<void> {
   // Clients that add items hold a place, too, and never have a log.
   if (!responseId.startsWith('resp_')) return;
   const giveUpAt = time.now() + LOG_TIMES.leaseMs;

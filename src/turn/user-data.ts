@@ -14,6 +14,7 @@ import { type CredentialStore } from '../state/credential-store.js';
 import { type EventLog } from '../state/event-log.js';
 import { type IdempotencyStore } from '../state/idempotency-store.js';
 import { type OwnerIndex } from '../state/owner-index.js';
+import { cancelTurnsIn } from './conversation-removal.js';
 
 export interface UserDataParts {
   readonly conversations: ConversationStore;
@@ -139,15 +140,12 @@ export class UserData {
   }
 
   async #eraseConversations(owner: string): Promise<number> {
-    const { conversations, claim, events, responses } = this.#parts;
+    const { conversations, time = systemTime } = this.#parts;
     let erased = 0;
     for (const id of await conversations.idsOfOwner(owner, PAGE)) {
-      const members = await claim.members(id);
+      // First the conversation: a turn that enters it before that is found in it.
       if (await conversations.delete(id)) erased += 1;
-      for (const responseId of members) {
-        await events.requestCancel(responseId);
-        await responses.delete(responseId);
-      }
+      await cancelTurnsIn(id, 'delete', { ...this.#parts, time });
     }
     return erased;
   }

@@ -45,6 +45,26 @@ describe('an erasure during a turn', () => {
     },
   );
 
+  it('cancels a turn that has its place in a conversation and no log yet, and leaves no log [DATA-1]', async () => {
+    const conversation = await harness.conversation();
+    const creation = harness.faults.hold('createWith');
+    const created = harness.turns.create(ALICE, requestOf('Hi', { conversation }), ORIGIN);
+    await creation.reached;
+    let waits = true;
+    const erasing = data.erase(ADMIN, 'alice').finally(() => (waits = false));
+    for (let i = 0; i < 10; i++) await new Promise(setImmediate);
+    creation.open();
+    const { responseId } = await created;
+    while (waits) {
+      time.pass(100);
+      await new Promise(setImmediate);
+    }
+    await erasing;
+    expect(await harness.plain.events.read(responseId, -1, 0)).toBeUndefined();
+    expect(await harness.metric('requests_total{status="cancelled"}')).toBe(1);
+    expect(await ended()).toBe(1);
+  });
+
   it('deletes the log of a turn that does not end within 12 s [DATA-1]', async () => {
     const { responseId } = await harness.turns.create(ALICE, requestOf('Hi'), ORIGIN);
     const put = harness.faults.hold('append');

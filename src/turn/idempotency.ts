@@ -20,6 +20,11 @@ export interface IdempotencyUse {
  * or its `confirm` fails when it resumes.
  */
 const ABANDONED_AFTER_MS = 10_000;
+/**
+ * How long the withdrawal of a key is retried while the store is unavailable, in milliseconds. Only
+ * turns that were beginning when the store went away withdraw a key, so these are few.
+ */
+const WITHDRAWN_WITHIN_MS = 15 * 60_000;
 const LOOK_FIRST_MS = 25;
 const LOOK_MOST_MS = 200;
 
@@ -73,7 +78,8 @@ export class Idempotency {
       // An attempt may have been executed, and only its reply was lost. The key is confirmed then,
       // `release` has no effect, and every repeat would join the refused response. This withdraws
       // the key as soon as the store answers.
-      void retryWhileUnavailable(() => this.#keys.withdraw(own), { time }).catch(() => undefined);
+      const lasting = { giveUpMs: WITHDRAWN_WITHIN_MS, time };
+      void retryWhileUnavailable(() => this.#keys.withdraw(own), lasting).catch(() => undefined);
       throw error;
     }
   }

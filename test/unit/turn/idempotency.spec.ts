@@ -175,13 +175,14 @@ describe('a request that is repeated with its key', () => {
         onResponse: (id) => ids.push(id),
       });
       const refused = expect(first).rejects.toMatchObject({ code: 'state_unavailable' });
-      for (const method of ['confirm', 'release', 'withdraw']) harness.faults.fail(method, Infinity, away, done);
-      let over = false;
-      void refused.finally(() => (over = true));
-      while (!over) {
+      harness.faults.fail('confirm', Infinity, away, done);
+      for (const method of ['release', 'withdraw']) harness.faults.fail(method, Infinity);
+      // The store stays away after the refusal.
+      for (let second = 0; second < 90; second++) {
         time.pass(1_000);
         await new Promise(setImmediate);
       }
+      await refused;
       for (const method of ['confirm', 'release', 'withdraw']) harness.faults.heal(method);
       time.pass(1_000);
       await new Promise(setImmediate);

@@ -8,7 +8,7 @@ export interface ClientOptions {
    * Address of the gateway, such as `https://chat.example.com`. Default: the origin of the page.
    */
   readonly url?: string;
-  /** A credential, or a function that returns one. It is called before every connection. */
+  /** A credential, or a function that returns one within 30 s. Called before every connection. */
   readonly token?: string | (() => string | Promise<string>) | undefined;
   /** Fields for every `send`, such as `{ prompt: { id: 'support' } }`. `send` can override them. */
   readonly defaults?: SendOptions;

@@ -23,6 +23,8 @@ export interface ConnectionOwner {
 const FINAL = new Set([1003, 1007, 1008, 1009]);
 /** After a connection of this length, the pauses between reconnects start short again. */
 const PROVED_AFTER_MS = 5_000;
+/** Pause before a credential that could not be fetched is fetched again. */
+const RENEW_AGAIN_MS = 5_000;
 
 /** Consecutive failures of a WebSocket, while HTTP works, after which it counts as blocked. */
 const BLOCKED_AFTER = 2;
@@ -154,7 +156,7 @@ export class Connection {
         call(this.#environment, this.#base, await tokenOf(this.#options.token), method, path, what),
       );
     }
-    const protocols = token === '' ? ['sluice.v1'] : ['sluice.v1', `sluice.bearer.${token}`];
+    const protocols = token ? ['sluice.v1', `sluice.bearer.${token}`] : ['sluice.v1'];
     return this.#environment.openSocket(`${this.#base.replace(/^http/, 'ws')}/v1/responses`, protocols);
   }
 
@@ -183,14 +185,15 @@ export class Connection {
   }
 
   /**
-   * Sends a new credential. Without one the gateway closes this socket, and the next one tries
-   * again.
+   * Sends a new credential, or tries again. Without one the gateway refuses new requests at the
+   * expiry, and closes this socket soon after it.
    */
-  async #renew(): Promise<void> {
-    const attempt = this.#attempt;
+  async #renew(attempt = this.#attempt): Promise<void> {
     if (typeof this.#options.token !== 'function') return;
-    const token = await tokenOf(this.#options.token).catch(() => '');
-    if (token !== '' && attempt === this.#attempt) this.send({ type: 'sluice:auth', token });
+    const token = await tokenOf(this.#options.token).catch(() => null);
+    if (attempt !== this.#attempt) return;
+    if (token) this.send({ type: 'sluice:auth', token });
+    else setTimeout(() => void this.#renew(attempt), RENEW_AGAIN_MS);
   }
 
   #closed({ code = 1006, reason = '' }: SocketEvent): void {

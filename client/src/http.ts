@@ -12,18 +12,20 @@ export function baseUrl(url: string | undefined): string {
   return new URL(given, own).href.replace(/^ws/, 'http').replace(/(\/v1)?\/*$/, '');
 }
 
+/** Returns the credential. @throws SluiceError `token_unavailable`, also after 30 s */
 export async function tokenOf(token: ClientOptions['token']): Promise<string> {
   try {
-    return (typeof token === 'function' ? await token() : token) ?? '';
+    if (typeof token !== 'function') return token ?? '';
+    const late = new Promise<never>((_, reject) => AbortSignal.timeout?.(30_000).addEventListener('abort', reject));
+    return (await Promise.race([token(), late])) ?? '';
   } catch (cause) {
     throw new SluiceError('refused', 'token_unavailable', 'The credential could not be fetched.', { cause });
   }
 }
 
 function retryAfterOf(header: (name: string) => string | null | undefined): number | null {
-  const exact = Number(header('retry-after-ms') ?? NaN);
-  const seconds = Number(header('retry-after') ?? NaN);
-  return Number.isFinite(exact) ? exact : Number.isFinite(seconds) ? seconds * 1000 : null;
+  const ms = Number(header('retry-after-ms') ?? Number(header('retry-after') ?? NaN) * 1000);
+  return Number.isFinite(ms) ? ms : null;
 }
 
 interface ErrorBody {
@@ -77,7 +79,7 @@ export async function call(
   { body, idempotencyKey, signal = method === 'GET' ? AbortSignal.timeout?.(30_000) : undefined }: Call = {},
 ): Promise<Response> {
   const headers: Record<string, string> = {};
-  if (token !== '') headers['authorization'] = `Bearer ${token}`;
+  if (token) headers['authorization'] = `Bearer ${token}`;
   if (body !== undefined) headers['content-type'] = 'application/json';
   if (idempotencyKey !== undefined) headers['idempotency-key'] = idempotencyKey;
   let answer: Response;

@@ -156,7 +156,7 @@ export class LiveResponse extends Emitter<ResponseEvents> implements SluiceRespo
   }
 
   #append(delta: string): void {
-    if (delta === '') return;
+    if (!delta) return;
     this.text += delta;
     this.emit('delta', delta);
   }
@@ -169,7 +169,7 @@ export class LiveResponse extends Emitter<ResponseEvents> implements SluiceRespo
   }
 
   #refuse(delta: string): void {
-    if (delta === '') return;
+    if (!delta) return;
     this.refusal += delta;
     this.emit('refusal', delta);
   }

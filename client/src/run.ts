@@ -10,7 +10,7 @@ import { type LiveResponse } from './response.js';
 export const LANES = { websocket: 16, sse: 4 };
 
 /** HTTP statuses of a refusal after which a frame is sent again later. */
-export const RETRY_LATER = new Set([429, 503]);
+export const RETRY_LATER = new Set<number | null>([429, 503]);
 export const RETRY_AFTER_MS = 1_000;
 
 /** A response that has not ended, and its state on the current socket. */

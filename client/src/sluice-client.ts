@@ -207,8 +207,8 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
     else if (event.type === 'sluice:turn') void subscription.turn(id, event['input'] as readonly ConversationItem[]);
     else if (event.type === 'error') {
       const error = errorFrom(Number(event['status'] ?? 0), event);
-      if (error.code.startsWith('conversation_')) subscription.end(error);
-      else if (RETRY_LATER.has(error.status ?? 0))
+      if (error.param === 'conversation') subscription.end(error);
+      else if (RETRY_LATER.has(error.status))
         setTimeout(() => this.#watch(subscription), error.retryAfterMs ?? RETRY_AFTER_MS);
       else this.emit('error', error);
     }
@@ -251,7 +251,7 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
   #refused(run: Run | undefined, event: WireEvent): void {
     const error = errorFrom(Number(event['status'] ?? 0), event, null, run?.response.id ? 'lost' : 'refused');
     if (run === undefined) {
-      if (RETRY_LATER.has(error.status ?? 0)) this.#cancelLater(error);
+      if (RETRY_LATER.has(error.status)) this.#cancelLater(error);
       this.emit('error', error);
     } else if (error.code === 'draining') {
       // The next socket sends it again.
@@ -259,7 +259,7 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
       this.#connection.settle();
     } else if (!run.resuming) {
       this.#repair(run, error);
-    } else if (RETRY_LATER.has(error.status ?? 0)) {
+    } else if (RETRY_LATER.has(error.status)) {
       setTimeout(() => this.#resume(run), error.retryAfterMs ?? RETRY_AFTER_MS);
     } else run.response.fail(error);
   }

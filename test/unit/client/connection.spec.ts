@@ -3,7 +3,7 @@
  * and stops only where it must.
  */
 
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { Connection } from '../../../client/src/connection.js';
 import { browserEnvironment, type PageNews, type SocketEvent } from '../../../client/src/environment.js';
 import { ClientHarness, until } from '../../support/client-harness.js';
@@ -15,7 +15,10 @@ describe('the connection of the browser client', () => {
   beforeEach(async () => {
     harness = await ClientHarness.start();
   });
-  afterEach(() => harness.close());
+  afterEach(() => {
+    jest.useRealTimers();
+    return harness.close();
+  });
 
   it("sends the client's credential as a subprotocol, from a function before each connection", async () => {
     let asked = 0;
@@ -231,6 +234,37 @@ describe('the connection of the browser client', () => {
     socket.send({ type: 'sluice:auth_expiring', expires_in_ms: 60_000 });
     expect(await socket.next()).toEqual({ type: 'sluice:auth', token: 'ek_2' });
     expect(JSON.stringify(frames)).not.toContain('ek_2');
+  });
+
+  it('fetches a credential again when none came before the present one expires', async () => {
+    let asked = 0;
+    harness.connect({ token: () => (++asked === 2 ? Promise.reject(new Error('down')) : `ek_${asked}`) });
+    await harness.client.connect();
+    const socket = await harness.gateway.socket();
+    jest.useFakeTimers({ doNotFake: ['setImmediate', 'nextTick', 'queueMicrotask'] });
+    socket.send({ type: 'sluice:auth_expiring', expires_in_ms: 60_000 });
+    while (asked < 2) await new Promise(setImmediate);
+    await new Promise(setImmediate);
+    jest.advanceTimersByTime(5_000);
+    expect(await socket.next()).toEqual({ type: 'sluice:auth', token: 'ek_3' });
+  });
+
+  it('calls `token` again when it gave no credential in 30 s', async () => {
+    const { timeout } = AbortSignal;
+    const limits: number[] = [];
+    const limited = jest.spyOn(AbortSignal, 'timeout').mockImplementation((ms) => {
+      limits.push(ms);
+      // Only the first limit passes soon: a busy machine takes its time for the next credential.
+      return timeout.call(AbortSignal, limits.length === 1 ? 20 : ms);
+    });
+    let asked = 0;
+    harness.connect({ token: () => (++asked === 1 ? new Promise<string>(() => undefined) : 'ek_2') });
+    const late = until(harness.client, ({ error }) => error?.code === 'token_unavailable');
+    await harness.client.connect();
+    expect((await late).state).toBe('reconnecting');
+    expect((await harness.gateway.socket()).protocols).toContain('sluice.bearer.ek_2');
+    expect(limits[0]).toBe(30_000);
+    limited.mockRestore();
   });
 
   it('keeps new requests for the next socket while the gateway drains, and keeps running ones on the old', async () => {

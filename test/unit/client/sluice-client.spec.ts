@@ -322,7 +322,7 @@ describe('responses of the browser client', () => {
 
     it('attributes no error and no turn of the closed one to it', async () => {
       const { socket, former, later } = await subscribed();
-      const error = { code: 'conversation_not_found', message: 'gone', param: null };
+      const error = { code: 'conversation_not_found', message: 'gone', param: 'conversation' };
       socket.send({ type: 'error', status: 404, stream_id: former, error });
       socket.send({ type: 'sluice:turn', conversation: 'conv_1', response_id: 'resp_1', input: [], stream_id: former });
       socket.send({ type: 'sluice:unsubscribed', conversation: 'conv_1' });
@@ -358,6 +358,18 @@ describe('responses of the browser client', () => {
       expect(socket.waiting).toBe(0);
     });
   });
+
+  it.each(['conversation_not_found', 'invalid_value', 'too_many_lanes'])(
+    'ends a subscription whose conversation is refused with %s',
+    async (code) => {
+      const subscription = harness.client.subscribe('conv_1');
+      const socket = await harness.gateway.socket();
+      const { stream_id } = await socket.next();
+      const ended = new Promise((resolve) => subscription.on('end', resolve));
+      socket.send({ type: 'error', status: 400, stream_id, error: { code, message: 'no', param: 'conversation' } });
+      expect(await ended).toMatchObject({ code });
+    },
+  );
 
   it('reads the items of a conversation again when a request for them is never answered', async () => {
     const { timeout } = AbortSignal;

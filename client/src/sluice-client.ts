@@ -161,11 +161,8 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
       run.gaps = 0;
       if (fresh && run.create !== null) {
         run.response.sent = true;
-        run.resuming = false;
         this.#connection.send({ ...run.create, stream_id: lane });
-      } else {
-        this.#resume(run);
-      }
+      } else this.#resume(run);
       if (run.response.cancelRequested) this.#cancel(run.response);
     }
   }
@@ -261,7 +258,11 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
       this.#repair(run, error);
     } else if (RETRY_LATER.has(error.status)) {
       setTimeout(() => this.#resume(run), error.retryAfterMs ?? RETRY_AFTER_MS);
-    } else run.response.fail(error);
+    } else {
+      // The resume is answered: its lane is free.
+      run.resuming = false;
+      run.response.fail(error);
+    }
   }
 
   /** Never by lane: the refusal could come after the end, and end the next response of the lane. */

@@ -193,6 +193,20 @@ describe('responses of the browser client', () => {
     await expect(response.final).rejects.toMatchObject({ code: 'invalid_api_key', status: 401 });
   });
 
+  it('uses the lanes of refused resumes again', async () => {
+    await harness.client.connect();
+    const socket = await harness.gateway.socket();
+    for (let i = 0; i < 16; i++) {
+      const { final } = harness.client.resume({ id: `resp_${i}` });
+      const { stream_id } = await socket.next();
+      const error = { code: 'response_not_found', message: 'gone', param: null };
+      socket.send({ type: 'error', status: 404, stream_id, error });
+      await expect(final).rejects.toMatchObject({ kind: 'lost' });
+    }
+    harness.client.send('Hi');
+    expect(await socket.next()).toMatchObject({ type: 'response.create', stream_id: 'lane0' });
+  });
+
   it('resumes again when a resume is temporarily refused', async () => {
     const { response, socket, script } = await harness.running('Hel');
     socket.socket.terminate();

@@ -203,9 +203,9 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
     if (event.type === 'sluice:subscribed') void subscription.subscribed();
     else if (event.type === 'sluice:turn') void subscription.turn(id, event['input'] as readonly ConversationItem[]);
     else if (event.type === 'error') {
-      const error = errorFrom(Number(event['status'] ?? 0), event);
+      const error = errorFrom(Number(event['status']), event);
       if (error.param === 'conversation') subscription.end(error);
-      else if (RETRY_LATER.has(error.status))
+      else if (error.status === 401 || RETRY_LATER.has(error.status))
         setTimeout(() => this.#watch(subscription), error.retryAfterMs ?? RETRY_AFTER_MS);
       else this.emit('error', error);
     }
@@ -246,7 +246,7 @@ export class SluiceClient extends Emitter<ClientEvents> implements Sluice {
   }
 
   #refused(run: Run | undefined, event: WireEvent): void {
-    const error = errorFrom(Number(event['status'] ?? 0), event, null, run?.response.id ? 'lost' : 'refused');
+    const error = errorFrom(Number(event['status']), event, null, run?.response.id ? 'lost' : 'refused');
     if (run === undefined) {
       if (RETRY_LATER.has(error.status)) this.#cancelLater(error);
       this.emit('error', error);

@@ -373,6 +373,15 @@ describe('responses of the browser client', () => {
     });
   });
 
+  it('subscribes again after a refusal with 401, because its credential may be renewed on this socket', async () => {
+    harness.client.subscribe('conv_1');
+    const socket = await harness.gateway.socket();
+    const subscribe = await socket.next();
+    const error = { code: 'invalid_api_key', message: 'expired', param: null };
+    socket.send({ type: 'error', status: 401, stream_id: subscribe['stream_id'], error });
+    expect(await socket.next()).toEqual(subscribe);
+  });
+
   it.each(['conversation_not_found', 'invalid_value', 'too_many_lanes'])(
     'ends a subscription whose conversation is refused with %s',
     async (code) => {

@@ -33,12 +33,13 @@ let cluster: LocalCluster;
 beforeAll(async () => {
   const options =
     `${process.env['NODE_OPTIONS'] ?? ''} --import=${new URL('trouble.mjs', import.meta.url).href}`.trim();
+  const silence = `${Math.ceil(2 * slowness())}s`;
   cluster = await LocalCluster.start({
     env: { ...process.env, NODE_OPTIONS: options },
     config: {
       state: { max_messages: 1_000 },
       middleware: { template: { enabled: false } },
-      websocket: { heartbeat_interval: '2s', heartbeat_timeout: `${Math.ceil(2 * slowness())}s` },
+      websocket: { heartbeat_interval: silence, heartbeat_timeout: silence },
       http: { sse_keep_alive: '2s' },
     },
   });

@@ -48,7 +48,7 @@ describe('the order of spec files', () => {
   const tests = [unit, chart, rules, chaos].map(test);
 
   it('starts with the suites of long files before the first run', () => {
-    expect(files(order(tests, {}, false))).toEqual([chaos, rules, chart, unit]);
+    expect(files(order(tests, {}, false))).toEqual([chaos, unit, rules, chart]);
   });
 
   it('starts with files that usually take longer than their suite before the first run', () => {
@@ -60,16 +60,23 @@ describe('the order of spec files', () => {
     expect(files(order([rest, contract, longer].map(test), {}, false))).toEqual([longer, contract, rest]);
   });
 
-  it('starts with the files that took longest', () => {
+  it('starts with the files that took longest, those with processes and others in turn', () => {
     expect(files(order(tests, { [unit]: 500_000, [chaos]: 10, [chart]: 20 }, false))).toEqual([
-      unit,
       rules,
+      unit,
       chart,
       chaos,
     ]);
   });
 
+  it('spreads the files without processes over the whole run', () => {
+    const system = ['audit-log', 'auth-guide', 'replicas', 'start'].map((name) => `test/system/${name}.spec.ts`);
+    const contract = ['memory', 'open-state'].map((name) => `test/contract/${name}.spec.ts`);
+    const suites = files(order([...contract, ...system].map(test), {}, false)).map((file) => file.split('/')[1]);
+    expect(suites).toEqual(['system', 'contract', 'system', 'system', 'contract', 'system']);
+  });
+
   it('ends with the files that need Helm while it is being built', () => {
-    expect(files(order(tests, { [chart]: 500_000 }, true))).toEqual([chaos, rules, unit, chart]);
+    expect(files(order(tests, { [chart]: 500_000 }, true))).toEqual([chaos, unit, rules, chart]);
   });
 });

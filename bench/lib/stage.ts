@@ -27,6 +27,8 @@ export interface Window {
   readonly tally: Answers['tally'];
 }
 
+/** A turn that was requested before its client left may reach the provider after it. */
+const QUIET_LOOKS = 10;
 const QUIET_WITHIN_MS = 15_000;
 
 export class Stage {
@@ -98,8 +100,10 @@ export class Stage {
   /** Ends all clients and waits until the provider has nothing more to send. */
   async quiet(): Promise<void> {
     await ask(this.load, { ask: 'stop' });
+    let looks = 0;
     for (const giveUpAt = Date.now() + QUIET_WITHIN_MS; Date.now() < giveUpAt; await sleep(50)) {
-      if ((await ask(this.upstream, { ask: 'provided' })).active === 0) return;
+      looks = (await ask(this.upstream, { ask: 'provided' })).active === 0 ? looks + 1 : 0;
+      if (looks === QUIET_LOOKS) return;
     }
     throw new Error('unable to continue; a system still reads from the provider although all its clients are gone');
   }

@@ -99,7 +99,8 @@ export class SseViewer {
   async #refused(view: View, answer: IncomingMessage): Promise<void> {
     // Errors have this shape.
     const { error } = (await json(answer)) as { readonly error: { readonly code: string } };
-    if ([409, 429, 502, 503].includes(answer.statusCode ?? 0) && error.code !== 'conversation_busy') return;
+    // 408: its replica was paused before it had read the request.
+    if ([408, 409, 429, 502, 503].includes(answer.statusCode ?? 0) && error.code !== 'conversation_busy') return;
     if (view.id === undefined) view.refuse(error.code);
     else view.lose(error.code);
   }

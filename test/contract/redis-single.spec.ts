@@ -75,8 +75,9 @@ describe('a head without a log that joins again while another replica evicts it'
 
 describe('a turn that ends', () => {
   it('writes its last events, adds its items, leaves the queue and moves the conversation to the front of its list in one command, and ends in another', async () => {
-    // Times that no slow machine exceeds, so that nothing expires, waits or is packed meanwhile.
-    const timing = { claimPollMs: 600_000, packAfterMs: 600_000 };
+    // Times that no slow machine exceeds: nothing expires, waits or is packed meanwhile, and no
+    // heartbeat is counted.
+    const timing = { heartbeatMs: 600_000, claimPollMs: 600_000, packAfterMs: 600_000 };
     const store = await openRedisStore({ url: server.url }, { ttlMs: 60_000, times: LOG_TIMES, timing });
     try {
       const { claim, conversations, counts, events, exit } = store.state;

@@ -162,7 +162,15 @@ async function play(answer: FakeAnswer, response: ServerResponse): Promise<void>
  * are cut.
  */
 async function write(response: ServerResponse, bytes: string | Uint8Array): Promise<void> {
-  if (!response.write(bytes)) await Promise.race([once(response, 'drain'), once(response, 'close')]);
+  if (!response.write(bytes)) {
+    const waiting = new AbortController();
+    const { signal } = waiting;
+    const drained = [once(response, 'drain', { signal }), once(response, 'close', { signal })];
+    await Promise.race(drained);
+    // Removes the listener of the event that did not come.
+    waiting.abort();
+    await Promise.allSettled(drained);
+  }
   await new Promise((resolve) => setImmediate(resolve));
 }
 

@@ -26,32 +26,33 @@ const LOOK_FIRST_MS = 10;
 const LOOK_MOST_MS = 500;
 
 /**
- * Deletes a conversation. Resolves when the cancel of every turn in it is stored.
- * @param keep whether the responses of its items are deleted too; those that run get their terminal
- * and are not stored
+ * Deletes a conversation. Resolves when the cancel of every turn in it is stored: for one that is
+ * just beginning within one lease (8 s).
+ * @param answers `delete`: the responses of its items are deleted too, and those that run are not
+ * stored at their end; `keep`: they stay
  * @throws SluiceError `conversation_not_found`
  */
 export async function removeConversation(
   id: string,
-  keep: 'delete' | 'keep',
+  answers: 'delete' | 'keep',
   parts: ConversationRemovalParts,
 ): Promise<void> {
   const { store, events, responses } = parts;
-  const ended = keep === 'keep' ? new Set<string>() : await responsesIn(id, store);
-  if (!(await store.delete(id, keep))) throw conversationNotFound();
-  for (const responseId of await cancelTurnsIn(id, keep, parts)) ended.delete(responseId);
+  const ended = answers === 'keep' ? new Set<string>() : await responsesIn(id, store);
+  if (!(await store.delete(id, answers))) throw conversationNotFound();
+  for (const responseId of await cancelTurnsIn(id, answers, parts)) ended.delete(responseId);
   for (const responseId of ended) await removeWithLog(responseId, responses, events);
 }
 
 /**
  * Cancels the turns that run or wait in a deleted conversation. Resolves when every cancel is
  * stored.
- * @param keep whether their responses are stored at their end
+ * @param answers `keep`: their responses are stored at their end
  * @returns their responses
  */
 export async function cancelTurnsIn(
   id: string,
-  keep: 'delete' | 'keep',
+  answers: 'delete' | 'keep',
   parts: CancelParts,
 ): Promise<readonly string[]> {
   const { claim, events, responses } = parts;
@@ -60,7 +61,7 @@ export async function cancelTurnsIn(
   for (const responseId of members) {
     if (!(await events.requestCancel(responseId))) beginning.push(responseId);
     // The mark of the deletion keeps the turn from storing its end. Its viewers still get it.
-    if (keep === 'delete') await responses.delete(responseId);
+    if (answers === 'delete') await responses.delete(responseId);
   }
   await Promise.all(beginning.map((responseId) => cancelAtBegin(id, responseId, parts)));
   return members;

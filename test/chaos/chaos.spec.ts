@@ -11,7 +11,7 @@ import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { seeded } from '../official/official.js';
 import { LocalCluster } from '../../scripts/development/cluster/local-cluster.js';
 import { type Replica } from '../../scripts/development/cluster/replica.js';
-import { slowness } from '../support/machine.js';
+import { slowness, SLOWEST } from '../support/machine.js';
 import { Crowd } from './crowd.js';
 import { FAULT_KINDS, Faults, pause } from './faults.js';
 
@@ -189,5 +189,5 @@ it(
     expect(truth.delivered).toBeGreaterThanOrEqual(EVENTS);
     expect(faults.counts.size).toBe(FAULT_KINDS);
   },
-  MOST_MS + 5 * SETTLE_MS + 60_000,
+  MOST_MS + SLOWEST * SETTLE_MS + 60_000,
 );

@@ -26,7 +26,7 @@ export function allowed(ms: number): number {
 }
 
 /** A slower machine than this shows nothing more by waiting longer. */
-const SLOWEST = 5;
+export const SLOWEST = 5;
 
 /**
  * How much longer a time limit of a program under test must be on this machine now than on a quiet

@@ -8,7 +8,7 @@ import { createGateway, type Gateway } from './compose/gateway-app.js';
 import { DRAIN_TIMES, longestDrainMs } from './lifecycle/drain.js';
 import { LogLevelSwitch } from './lifecycle/log-level-switch.js';
 import { ProcessEnd } from './lifecycle/process-end.js';
-import { type Listeners, startFailure } from './lifecycle/start-failure.js';
+import { type Listeners, refuseArguments, startFailure } from './lifecycle/start-failure.js';
 import { announceStart } from './lifecycle/startup-message.js';
 import { BUILD } from './observability/build.js';
 import { createPino, PinoLog } from './observability/logger.js';
@@ -25,6 +25,7 @@ const KEY_CHECK_MS = 3_000;
 export async function start(): Promise<void> {
   let listeners: Listeners | undefined;
   try {
+    refuseArguments(process.argv.slice(2));
     const loaded = loadConfig({ types: PROVIDER_TYPES });
     const { config, path, warnings } = loaded;
     listeners = listenersOf(config, path);

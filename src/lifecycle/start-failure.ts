@@ -1,7 +1,7 @@
 /*
- * Describes a failed start: what failed, why, what to do, and an exit code of sysexits.h: 69
- * something is unavailable (a port, a newer Node, a service), 70 a bug, 77 not permitted, 78 the
- * configuration.
+ * Describes a failed start: what failed, why, what to do, and an exit code of sysexits.h: 64 an
+ * argument, 69 something is unavailable (a port, a newer Node, a service), 70 a bug, 77 not
+ * permitted, 78 the configuration.
  */
 
 import { ConfigError, EXIT_CONFIG, StartMistake } from '../config/config-error.js';
@@ -11,7 +11,13 @@ import { PackLoadError } from '../templating/pack-mistake.js';
 import { GuardrailMistake } from '../validation/guardrails/params.js';
 import { EXIT_UNAVAILABLE } from './node-version.js';
 
-const EXIT = { unavailable: EXIT_UNAVAILABLE, software: 70, noPermission: 77, config: EXIT_CONFIG } as const;
+const EXIT = {
+  usage: 64,
+  unavailable: EXIT_UNAVAILABLE,
+  software: 70,
+  noPermission: 77,
+  config: EXIT_CONFIG,
+} as const;
 
 /** The configuration that takes its ports from the variables PORT and METRICS_PORT. */
 const SHIPPED_FILE = 'config/default.yaml';
@@ -33,7 +39,25 @@ export interface Listeners {
   readonly ops: { readonly host: string; readonly port: number };
 }
 
+class UnexpectedArgument extends Error {}
+
+/**
+ * Refuses arguments, which the gateway would otherwise ignore and start with another configuration
+ * than its operator means.
+ * @param args those after the name of the script
+ */
+export function refuseArguments(args: readonly string[]): void {
+  const [first] = args;
+  if (first === undefined) return;
+  // Name an option without its value, and no other argument: they may be secrets.
+  const name = first.startsWith('-') ? `unknown option ${first.replace(/=.*/su, '')}` : 'unexpected argument';
+  throw new UnexpectedArgument(
+    `unable to start; ${name}; name the configuration file in the variable CONFIG_PATH, all else is set in that file; for other commands see: npx sluice --help`,
+  );
+}
+
 export function startFailure(thrown: unknown, listeners?: Listeners): StartFailure {
+  if (thrown instanceof UnexpectedArgument) return failure(EXIT.usage, [thrown.message]);
   if (thrown instanceof StartMistake)
     return startFailure(new ConfigError(listeners?.configPath ?? 'file', [thrown.mistake]));
   if (thrown instanceof ConfigError) return failure(EXIT.config, thrown.message.split('\n'));

@@ -1,5 +1,6 @@
 /* What a start loads: CPU that every rollout and every restart after a crash costs. */
 
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -34,6 +35,14 @@ describe('a start', () => {
     const loaded = await loadedBy({ provider: { type: 'demo' } });
     expect(loaded).toContain('@nestjs/core');
     expect(OPTIONAL.filter((name) => loaded.includes(name))).toEqual([]);
+  });
+
+  it('refuses an argument with exit code 64, instead of starting with another configuration', () => {
+    const { status, stdout, stderr } = spawnSync(process.execPath, ['dist/main.js', '--config', 'chat.yaml'], {
+      encoding: 'utf8',
+    });
+    expect([status, stdout]).toEqual([64, '']);
+    expect(stderr).toMatch(/^unable to start; unknown option --config; .*CONFIG_PATH.*\n$/u);
   });
 
   it('loads no table of tokens and no Redis client for an OpenAI provider with state in memory', async () => {

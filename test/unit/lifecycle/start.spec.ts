@@ -3,7 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import { ConfigError } from '../../../src/config/config-error.js';
 import { SluiceError } from '../../../src/domain/errors.js';
 import { nodeTooOld, OLDEST_NODE } from '../../../src/lifecycle/node-version.js';
-import { startFailure } from '../../../src/lifecycle/start-failure.js';
+import { refuseArguments, startFailure } from '../../../src/lifecycle/start-failure.js';
 import { announceStart, type StartupFacts, startupLines } from '../../../src/lifecycle/startup-message.js';
 import { PackLoadError } from '../../../src/templating/pack-mistake.js';
 import { GuardrailMistake } from '../../../src/validation/guardrails/params.js';
@@ -50,6 +50,27 @@ describe('a start that failed', () => {
     const shipped = { ...LISTENERS, configPath: 'config/default.yaml' };
     const { lines } = startFailure(listenError('EADDRINUSE', { port }), shipped);
     expect(lines).toEqual([expect.stringMatching(/start on others: PORT=81 METRICS_PORT=9091 npm start$/)]);
+  });
+
+  it.each([
+    [['--config', 'chat.yaml'], /unknown option --config; name the configuration file in the variable CONFIG_PATH/],
+    [['--api-key=sk-secret'], /unknown option --api-key; /],
+    [['sk-secret'], /unexpected argument; /],
+  ])('refuses the arguments %j, exits with 64 and repeats no value', (args, line) => {
+    let thrown: unknown;
+    try {
+      refuseArguments(args);
+    } catch (error) {
+      thrown = error;
+    }
+    const { lines, exitCode, isBug } = startFailure(thrown);
+    expect([exitCode, isBug]).toEqual([64, false]);
+    expect(lines).toEqual([expect.stringMatching(line)]);
+    expect(lines[0]).not.toContain('secret');
+  });
+
+  it('starts without arguments', () => {
+    expect(() => refuseArguments([])).not.toThrow();
   });
 
   it('names the keys of a default prompt that is not loaded, and of an unavailable state store', () => {

@@ -7,32 +7,32 @@ import { type LoggedEvent } from '../domain/event.js';
 import { type Time } from '../domain/time.js';
 import { textFrame } from './raw-socket.js';
 
-interface Flushable {
+/** A connection that can be woken. */
+export interface Flushable {
+  /** The round that flushes it, or an earlier one. Written by FlushRound only; −1 at first. */
+  round: number;
   flush(): void;
 }
 
 export class FlushRound {
   readonly #time: Time;
-  readonly #woken = new Set<Flushable>();
+  /** The connections of the next round. A list: of one response thousands are woken at once. */
+  #woken: Flushable[] = [];
+  /** Number of the next round. */
+  #round = 0;
   readonly #frames = new Map<LoggedEvent, Buffer>();
-  #scheduled = false;
   #flushing = false;
 
   constructor(time: Time) {
     this.#time = time;
   }
 
-  /** Flushes `connection` in the next round. */
+  /** Flushes `connection` once in the next round. */
   add(connection: Flushable): void {
-    this.#woken.add(connection);
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    this.#time.soon(() => this.#flush());
-  }
-
-  /** Removes a connection that was added. */
-  delete(connection: Flushable): void {
-    this.#woken.delete(connection);
+    if (connection.round === this.#round) return;
+    connection.round = this.#round;
+    if (this.#woken.length === 0) this.#time.soon(this.#flush);
+    this.#woken.push(connection);
   }
 
   /** Returns the event as a text frame of the default lane. */
@@ -46,10 +46,10 @@ export class FlushRound {
     return frame;
   }
 
-  #flush(): void {
-    this.#scheduled = false;
-    const woken = [...this.#woken];
-    this.#woken.clear();
+  readonly #flush = (): void => {
+    const woken = this.#woken;
+    this.#woken = [];
+    this.#round += 1;
     this.#flushing = true;
     try {
       for (const connection of woken) connection.flush();
@@ -57,5 +57,5 @@ export class FlushRound {
       this.#flushing = false;
       this.#frames.clear();
     }
-  }
+  };
 }

@@ -8,7 +8,7 @@ import { withStreamId } from '../domain/event.js';
 import { type Time } from '../domain/time.js';
 import { type Viewer } from '../state/follow/viewer.js';
 import { type ClientSocket } from './client-socket.js';
-import { type FlushRound } from './flush-round.js';
+import { type Flushable, type FlushRound } from './flush-round.js';
 import { type FollowEnd, Following } from './following/following.js';
 import { textFrame } from './raw-socket.js';
 
@@ -38,7 +38,7 @@ const EVENTS_AT_ONCE = 64;
 /** How often a full socket is checked, in milliseconds. */
 const CHECK_EVERY_MS = 50;
 
-export class Outbound {
+export class Outbound implements Flushable {
   readonly #socket: ClientSocket;
   readonly #options: OutboundOptions;
   readonly #followings = new Map<string, Following>();
@@ -50,6 +50,7 @@ export class Outbound {
   #buffered = 0;
   #heldAtLastCall = 0;
   #closed = false;
+  round = -1;
 
   constructor(socket: ClientSocket, options: OutboundOptions) {
     this.#socket = socket;
@@ -152,7 +153,7 @@ export class Outbound {
 
   /** Writes what the socket has room for. */
   flush(): void {
-    if (!this.#socket.open || this.#stopChecking !== undefined) return;
+    if (this.#closed || !this.#socket.open || this.#stopChecking !== undefined) return;
     if (this.#waiting !== undefined && this.#resolveOldest(this.#waiting)) return;
     let room = Math.min(SLICE_BYTES, this.#options.bufferBytes - this.#socket.bufferedAmount);
     const frames: Buffer[] = [];
@@ -170,7 +171,6 @@ export class Outbound {
   close(): void {
     this.#closed = true;
     this.#setFull(undefined);
-    this.#options.round.delete(this);
     for (const following of this.#followings.values()) following.finish('ended');
     this.#followings.clear();
     for (const resolve of this.#waiting ?? []) resolve();

@@ -98,7 +98,8 @@ export async function createGateway(
   const { authenticator, origins, drain, table, outage, connectionLimits: limits } = parts;
   const addressOf = clientAddress(config.http.trusted_proxies);
   const checkConnection = gate.connections.check.bind(gate.connections);
-  const upgrade = { authenticator, origins, drain, table, outage, limits, checkConnection, addressOf };
+  const whenClosed = gate.connections.whenClosed.bind(gate.connections);
+  const upgrade = { authenticator, origins, drain, table, outage, limits, checkConnection, whenClosed, addressOf };
   const refusedUpgrades = new RefusedUpgrades(logger);
   app.useWebSocketAdapter(
     new SocketAdapter(app, {

@@ -46,6 +46,7 @@ export class ChatGateway implements OnGatewayConnection<WebSocket> {
       if (frames === undefined) return;
       frames.end();
       const openMs = table.remove(frames.connection, code);
+      if (!parts.logger.debugs) return;
       parts.logger.debug({ ...idsOf(frames), code, open_ms: Math.round(openMs ?? 0) }, 'socket closed');
     };
   }
@@ -57,7 +58,7 @@ export class ChatGateway implements OnGatewayConnection<WebSocket> {
     this.#open.set(socket, frames);
     this.#table.add(connection);
     frames.opened();
-    logger.debug(idsOf(frames), 'socket opened');
+    if (logger.debugs) logger.debug(idsOf(frames), 'socket opened');
     socket.on('error', ignoreError);
     answerPings(socket);
     socket.on('pong', this.#onPong);

@@ -16,8 +16,6 @@ import { type SocketSettings } from './settings.js';
 interface Entry {
   /** By the monotonic clock, in milliseconds. */
   readonly openedAt: number;
-  /** Unix time in milliseconds. */
-  readonly openedOn: number;
   /** When the connection is too old, by the monotonic clock. Infinity: there is no maximum. */
   readonly closesAt: number;
   nextPingAt: number;
@@ -90,7 +88,6 @@ export class ConnectionTable {
     const now = this.#time.now();
     this.#open.set(connection, {
       openedAt: now,
-      openedOn: this.#time.date(),
       closesAt: now + this.#jittered(this.#settings.maxConnectionAgeMs ?? Infinity),
       nextPingAt: this.#nextPing(now),
       pingedAt: null,
@@ -224,7 +221,7 @@ export class ConnectionTable {
       connection.extended &&
       leftMs > 0 &&
       entry.announcedExpiryOf !== principal &&
-      leftMs <= Math.min(ANNOUNCE_EXPIRY_MS, (principal.expiresAtMs - entry.openedOn) / 2)
+      leftMs <= Math.min(ANNOUNCE_EXPIRY_MS, (now - entry.openedAt + leftMs) / 2)
     ) {
       entry.announcedExpiryOf = principal;
       connection.notify({ type: 'sluice:auth_expiring', expires_in_ms: leftMs });

@@ -53,7 +53,6 @@ const TERMINATE_AFTER_MS = 5_000;
 const DROP_PAUSE_MS = 20;
 
 export class ClientConnection {
-  readonly id: string;
   principal: Principal;
   /**
    * Whether the client opted in to events of Sluice, by the upgrade or by a frame. Other clients
@@ -65,6 +64,7 @@ export class ClientConnection {
   readonly #events: OutboundEvents;
   /** Created when something is first sent, so that an idle connection costs little. */
   #outbound: Outbound | undefined;
+  #id: string | undefined;
   #reading = true;
   #ended = false;
   #sentAway = false;
@@ -76,7 +76,12 @@ export class ClientConnection {
     this.#options = options;
     this.#events = events;
     this.principal = principal;
-    this.id = newId('conn', options.time);
+  }
+
+  /** Created when first read, so that an idle connection costs little. */
+  get id(): string {
+    this.#id ??= newId('conn', this.#options.time);
+    return this.#id;
   }
 
   get outbound(): Outbound {
@@ -131,8 +136,9 @@ export class ClientConnection {
 
   /** Sends the greeting, if the client opted in. */
   hello(): void {
+    if (!this.extended) return;
     const { heartbeatIntervalMs, maxMessageBytes } = this.#options.settings;
-    this.notify({
+    this.sendEvent({
       type: 'sluice:hello',
       connection_id: this.id,
       heartbeat_ms: heartbeatIntervalMs,

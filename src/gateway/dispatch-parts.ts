@@ -5,6 +5,7 @@
 
 import { CLOSE_CODES } from '../protocol/socket/close-codes.js';
 import { type Principal } from '../domain/principal.js';
+import { NO_AUDIT } from '../observability/audit.js';
 import { retryWhileUnavailable } from '../turn/retry-while-unavailable.js';
 import { type ClientSocket } from './client-socket.js';
 import { ClientConnection, type Handshake, type OutboundEvents } from './connection.js';
@@ -34,7 +35,7 @@ export abstract class DispatchParts implements OutboundEvents {
 
   /** Records the opening of the connection. */
   opened(): void {
-    this.#newAudit().opened();
+    if (this.parts.audit !== NO_AUDIT) this.#newAudit().opened();
   }
 
   protected get audit(): EventAudit {

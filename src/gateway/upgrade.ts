@@ -30,6 +30,8 @@ export interface UpgradeParts {
   readonly limits: ConnectionLimits;
   /** @throws SluiceError if the connection exceeds a limit */
   readonly checkConnection: (socket: IncomingMessage['socket']) => void;
+  /** Calls `work` when the connection closes, or now if it has closed. */
+  readonly whenClosed: (socket: IncomingMessage['socket'], work: () => void) => void;
 }
 
 /** Callers of upgrades, also of those that were refused after the authentication. */
@@ -71,13 +73,10 @@ export async function acceptUpgrade(request: IncomingMessage, path: string, part
   }
   const query = url.searchParams;
   const resume = parseResumeQuery(query.get('resume') ?? '');
-  // The client may leave while its credential is being checked. Its socket then emits no 'close'
-  // any more, and the place would stay taken, so it is released at once. Take the place last: no
-  // later step refuses the upgrade, and a failed handshake closes the socket, which releases it.
+  // Take the place last: no later step refuses the upgrade, and a failed handshake closes the
+  // socket, which releases the place. A client may have left while its credential was checked.
   const address = parts.addressOf(request);
-  const release = parts.limits.take(principal, address ?? '');
-  if (request.socket.destroyed) release();
-  else request.socket.on('close', release);
+  parts.whenClosed(request.socket, parts.limits.take(principal, address ?? ''));
   return {
     principal,
     address,

@@ -7,6 +7,11 @@ export type LogFields = Readonly<Record<string, unknown>>;
 
 /** The operator's log. Errors go into the field `err`. */
 export abstract class Log {
+  /** Whether debug lines are written. Check it where their fields cost something to create. */
+  get debugs(): boolean {
+    return true;
+  }
+
   abstract debug(fields: LogFields, message: string): void;
   abstract info(fields: LogFields, message: string): void;
   abstract warn(fields: LogFields, message: string): void;

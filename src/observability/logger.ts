@@ -120,6 +120,10 @@ export class PinoLog extends Log {
     this.#pino = logger;
   }
 
+  override get debugs(): boolean {
+    return this.#pino.isLevelEnabled('debug');
+  }
+
   override debug(fields: LogFields, message: string): void {
     this.#pino.debug(fields, message);
   }

@@ -38,7 +38,8 @@ const EXCESS_MS = 5_000;
 export class HttpConnections {
   readonly #options: HttpConnectionsOptions;
   readonly #time: Time;
-  readonly #open = new Set<Socket>();
+  /** The open connections, with what is to be called when they close. */
+  readonly #open = new Map<Socket, (() => void) | undefined>();
   readonly #excess = new Set<Socket>();
   readonly #perAddress = new Map<string, number>();
   /** The address that each open connection counts for. */
@@ -95,8 +96,17 @@ export class HttpConnections {
     );
   }
 
+  /**
+   * Calls `work` when the connection closes, or now if it has closed. One call for each connection:
+   * a listener of its own on the socket would be a tenth of an idle connection's memory.
+   */
+  whenClosed(socket: Socket, work: () => void): void {
+    if (this.#open.has(socket)) this.#open.set(socket, work);
+    else work();
+  }
+
   #add(socket: Socket): void {
-    this.#open.add(socket);
+    this.#open.set(socket, undefined);
     socket.on('close', this.#onClose);
     this.#options.onChange?.(this.size);
     this.#countFor(socket);
@@ -150,6 +160,8 @@ export class HttpConnections {
     }
     this.#excess.delete(socket);
     this.#idle.delete(socket);
+    const closed = this.#open.get(socket);
     if (this.#open.delete(socket)) this.#options.onChange?.(this.size);
+    closed?.();
   }
 }

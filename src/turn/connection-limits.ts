@@ -36,9 +36,15 @@ export class ConnectionRefusal extends SluiceError {
 
 const RETRY_AFTER_MS = 5_000;
 
+/** The open connections of one user or address. Each connection refers to it, and keeps no key. */
+interface Count {
+  readonly key: string;
+  open: number;
+}
+
 export class ConnectionLimits {
   readonly #options: ConnectionLimitsOptions;
-  readonly #open = new Map<string, number>();
+  readonly #counts = new Map<string, Count>();
 
   constructor(options: ConnectionLimitsOptions) {
     this.#options = options;
@@ -51,10 +57,10 @@ export class ConnectionLimits {
    */
   take(caller: Principal, address: string): () => void {
     const { perUser, perAddress } = this.#options;
-    const user = callerKey(caller);
-    const network = `address:${networkOf(address)}`;
-    if (perUser !== null && this.#count(user) >= perUser) throw this.#refused('user', user);
-    if (perAddress !== null && this.#count(network) >= perAddress) throw this.#refused('address', null);
+    const user = this.#countOf(callerKey(caller));
+    const network = this.#countOf(`address:${networkOf(address)}`);
+    if (perUser !== null && user.open >= perUser) throw this.#refused('user', user.key);
+    if (perAddress !== null && network.open >= perAddress) throw this.#refused('address', null);
     this.#add(user, 1);
     this.#add(network, 1);
     let held = true;
@@ -71,13 +77,14 @@ export class ConnectionLimits {
     return new ConnectionRefusal(limit, caller);
   }
 
-  #count(key: string): number {
-    return this.#open.get(key) ?? 0;
+  /** Returns the count of `key`: a new one if it has no connections. */
+  #countOf(key: string): Count {
+    return this.#counts.get(key) ?? { key, open: 0 };
   }
 
-  #add(key: string, by: 1 | -1): void {
-    const now = this.#count(key) + by;
-    if (now > 0) this.#open.set(key, now);
-    else this.#open.delete(key);
+  #add(count: Count, by: 1 | -1): void {
+    count.open += by;
+    if (count.open > 0) this.#counts.set(count.key, count);
+    else this.#counts.delete(count.key);
   }
 }

@@ -146,6 +146,7 @@ it('cannot exceed the limit of a user by upgrades whose credential is checked at
     limits: new ConnectionLimits({ perUser: 1, perAddress: null }),
     addressOf: () => '10.0.0.1',
     checkConnection: pass,
+    whenClosed: (socket: IncomingMessage['socket'], work: () => void) => socket.on('close', work),
   } as unknown as UpgradeParts;
   accept = (request) => acceptUpgrade(request, '/v1/responses', parts);
   const tries = [upgrade(VALID), upgrade(VALID), upgrade(VALID)];

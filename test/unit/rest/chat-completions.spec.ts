@@ -71,6 +71,7 @@ const reader: Pick<ResponseReader, 'events' | 'settled'> = {
 };
 const logged: LogFields[] = [];
 const log: Log = {
+  debugs: false,
   debug: () => undefined,
   info: () => undefined,
   warn: () => undefined,

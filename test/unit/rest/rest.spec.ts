@@ -134,6 +134,7 @@ const authenticator: Authenticator = {
 const logged: LogFields[] = [];
 const refused: RefusedTurn[] = [];
 const log: Log = {
+  debugs: false,
   debug: () => undefined,
   info: () => undefined,
   warn: () => undefined,

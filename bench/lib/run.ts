@@ -89,7 +89,7 @@ async function warmUp(
   for (const system of systems) {
     const running = await system.start(stage.around);
     started.set(system, running);
-    await scenario.run(stage, system, running, {
+    await (scenario.warmUp ?? scenario).run(stage, system, running, {
       ...plan,
       warmSeconds: plan.warmUpSeconds,
       windowSeconds: 1,

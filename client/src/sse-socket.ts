@@ -51,8 +51,7 @@ export class SseSocket implements Socket {
         break;
       }
       case 'response.cancel':
-        // Without an answer the streams break too, and the next socket requests the cancel again.
-        this.#call('POST', `/v1/responses/${id}/cancel`, {}).catch((thrown: SluiceError) => this.#refused(thrown));
+        this.#call('POST', `/v1/responses/${id}/cancel`, {}).catch((thrown: SluiceError) => this.#failed(thrown));
         break;
       case 'sluice:ping':
         void this.#probe({ type: 'sluice:pong', id: fields['id'] });
@@ -102,20 +101,21 @@ export class SseSocket implements Socket {
       }
       this.#break();
     } catch (thrown) {
-      // Errors of the network, and of a stream that was aborted, have no status.
-      const { status, code } = thrown as SluiceError;
-      // An answer of a proxy, or of a draining or failing replica, counts as a broken network.
-      if (!status || code.startsWith('http_5') || code === 'draining') this.#break();
-      else this.#refused(thrown as SluiceError, { stream_id: lane });
+      // Calls throw nothing else. The error of a stream that broke has no status.
+      this.#failed(thrown as SluiceError, { stream_id: lane });
     } finally {
       clearTimeout(watchdog);
     }
   }
 
-  /** Delivers the error of an answer. */
-  #refused({ status, code, message, param, retryAfterMs }: SluiceError, lane: Pick<WireEvent, 'stream_id'> = {}): void {
+  /**
+   * Delivers the gateway's refusal of a request. A missing answer, or the answer of a proxy or of a
+   * draining, failing or paused replica, breaks the socket: the next one repeats the request.
+   */
+  #failed({ status, code, message, param, retryAfterMs }: SluiceError, lane: Pick<WireEvent, 'stream_id'> = {}): void {
     const headers = { 'retry-after-ms': retryAfterMs };
-    if (status) this.#deliver({ type: 'error', status, ...lane, error: { code, message, param, headers } });
+    if (!status || status === 408 || code.startsWith('http_5') || code === 'draining') this.#break();
+    else this.#deliver({ type: 'error', status, ...lane, error: { code, message, param, headers } });
   }
 
   #deliver(event: WireEvent): void {

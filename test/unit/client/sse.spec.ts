@@ -6,6 +6,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { once } from 'node:events';
 import { type IncomingMessage, type ServerResponse } from 'node:http';
+import { type SluiceResponse } from '../../../client/src/api.js';
 import { ClientHarness, until } from '../../support/client-harness.js';
 import { type Frame, Script } from '../../support/fake-gateway.js';
 
@@ -16,6 +17,9 @@ interface Ask {
   readonly body: Record<string, unknown> | null;
   readonly answer: ServerResponse;
 }
+
+const tooLate = (answer: ServerResponse): unknown =>
+  answer.writeHead(408).end('{"error":{"code":"request_timeout","message":"m"}}');
 
 describe('the browser client behind a proxy that blocks WebSockets', () => {
   let harness: ClientHarness;
@@ -51,6 +55,23 @@ describe('the browser client behind a proxy that blocks WebSockets', () => {
     if (!answer.headersSent) answer.writeHead(200, { 'content-type': 'text/event-stream' });
     for (const { stream_id: _, ...event } of events)
       answer.write(`event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`);
+  }
+
+  /** Returns the next request. Rejects if the response ends or the client reports an error. */
+  function nextOf(response: SluiceResponse): Promise<Ask> {
+    return new Promise((resolve, reject) => {
+      harness.client.on('error', reject);
+      response.final.then(() => reject(new Error('the response has ended')), reject);
+      void next().then(resolve);
+    });
+  }
+  async function begin(response: SluiceResponse): Promise<{ readonly ask: Ask; readonly script: Script }> {
+    const ask = await nextOf(response);
+    const script = new Script('resp_1', null);
+    const begun = new Promise((resolve) => response.on('delta', resolve));
+    stream(ask, script.created(), script.delta('Hel'));
+    await begun;
+    return { ask, script };
   }
 
   it('streams by POST after two refused upgrades, with its key and its credential', async () => {
@@ -130,6 +151,48 @@ describe('the browser client behind a proxy that blocks WebSockets', () => {
     expect([cancel.method, cancel.url]).toEqual(['POST', '/v1/responses/resp_1/cancel']);
     cancel.answer.end('{}');
     stream(ask, script.end('cancelled'));
+    expect((await response.final).status).toBe('cancelled');
+  });
+
+  it('repeats a request with the same key after the 408 of a paused replica', async () => {
+    const response = harness.client.send('Hi');
+    const first = await next();
+    tooLate(first.answer);
+    const { ask, script } = await begin(response);
+    expect([ask.method, ask.headers['idempotency-key']]).toEqual(['POST', first.headers['idempotency-key']]);
+    stream(ask, script.delta('lo'), script.end());
+    expect((await response.final).output_text).toBe('Hello');
+  });
+
+  it('repeats a resume after the 408 of a paused replica', async () => {
+    const response = harness.client.send('Hi');
+    const { ask, script } = await begin(response);
+    ask.answer.destroy();
+    tooLate((await next()).answer);
+    const resumed = await nextOf(response);
+    expect([resumed.method, resumed.url]).toEqual(['GET', '/v1/responses/resp_1?stream=true&starting_after=1']);
+    stream(resumed, script.delta('lo'), script.end());
+    expect((await response.final).output_text).toBe('Hello');
+  });
+
+  it.each([
+    ['its connection is lost', (answer: ServerResponse): unknown => answer.destroy()],
+    ['a paused replica answers it with 408', tooLate],
+    ['a proxy answers it with 502', (answer: ServerResponse): unknown => answer.writeHead(502).end('<html>')],
+  ])('resumes the answer and repeats a cancel when %s', async (_, fail) => {
+    const response = harness.client.send('Hi');
+    const { script } = await begin(response);
+    response.cancel();
+    fail((await next()).answer);
+    const again = [await nextOf(response), await nextOf(response)];
+    // The two requests may arrive in any order.
+    const byUrl = new Map(again.map((ask) => [ask.url, ask]));
+    const resume = '/v1/responses/resp_1?stream=true&starting_after=1';
+    expect([...byUrl.keys()].sort()).toEqual(['/v1/responses/resp_1/cancel', resume]);
+    for (const [url, ask] of byUrl) {
+      if (url === resume) stream(ask, script.end('cancelled'));
+      else ask.answer.end('{}');
+    }
     expect((await response.final).status).toBe('cancelled');
   });
 

@@ -177,13 +177,14 @@ export class Journal {
   };
 
   /**
-   * Writes at the end of this microtask, so that events that are emitted together are appended
-   * together.
+   * Writes after all promises that settle without I/O, so that events that arrived together are
+   * appended together. The end of an answer may arrive with its first text, and its reader takes it
+   * some promises later. A write before that would cost an append of its own.
    */
   #soon(): void {
     if (this.#atOnce) return;
     this.#atOnce = true;
-    queueMicrotask(() => {
+    process.nextTick(() => {
       this.#atOnce = false;
       this.#write();
     });

@@ -81,6 +81,8 @@ const AT = { item_id: 'm', output_index: 0, content_index: 0 };
 const delta = (text: string): DeltaEvent => ({ type: 'response.output_text.delta', ...AT, delta: text, logprobs: [] });
 const end = (): TerminalEvent => ({ type: 'response.completed', response: responseOf({ status: 'completed' }) });
 const tick = (): Promise<void> => new Promise(setImmediate);
+/** Resolves when the promises that can settle without I/O have, and `tick` not yet. */
+const settled = (): Promise<void> => new Promise((resolve) => process.nextTick(resolve));
 /** Ticks, and resolves when all events so far are confirmed or the journal is lost. */
 async function flushed(journal: Journal): Promise<void> {
   const { nextSequence } = journal;
@@ -229,11 +231,11 @@ describe('Journal', () => {
 
   it('appends in the same tick if the log is in this process', async () => {
     const journal = journalOf({ events: log });
-    await Promise.resolve();
+    await settled();
     expect([confirmed, journal.nextSequence]).toEqual([3, 3]);
     journal.delta(delta('a'));
     journal.emit(end());
-    await Promise.resolve();
+    await settled();
     expect(journal.ended).toBe(true);
   });
 
@@ -336,6 +338,18 @@ describe('the end of a journal', () => {
     expect(journal.nextSequence).toBe(4);
     await journal.end(end());
     expect((await written()).slice(-2)).toEqual(['a', 'completed']);
+  });
+
+  it('writes a first delta with the end of its answer if both arrived together', async () => {
+    const journal = journalOf();
+    await flushed(journal);
+    const before = appends();
+    journal.delta(delta('a'));
+    // The end of an answer is read a few promises after its text.
+    for (let i = 0; i < 10; i += 1) await Promise.resolve();
+    await journal.writeBy(async (events) => ({ ...(await log.append(ID, 1, events)), kept: true }));
+    expect(appends()).toBe(before);
+    expect(await written()).toEqual([...HEAD, 'a']);
   });
 
   it('waits for the append before it, and writes the events again if their write failed', async () => {

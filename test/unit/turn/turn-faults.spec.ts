@@ -11,17 +11,10 @@ import { type Accounting } from '../../../src/turn/accounting.js';
 import { Journal } from '../../../src/turn/journal.js';
 import { Settlement } from '../../../src/turn/settlement.js';
 import { HandTime } from '../../support/hand-time.js';
-import { HANG, say } from '../../support/scripted-provider.js';
+import { HANG, say, wait } from '../../support/scripted-provider.js';
 import { ALICE, away, ORIGIN, requestOf, TurnHarness, USAGE } from './turn-harness.js';
 
-const STREAMED = [
-  'created',
-  'in_progress',
-  'output_item.added',
-  'content_part.added',
-  'output_text.delta',
-  'output_text.delta',
-];
+const STREAMED = ['created', 'in_progress', 'output_item.added', 'content_part.added', 'output_text.delta'];
 const CLOSED = ['output_text.done', 'content_part.done', 'output_item.done'];
 
 let harness: TurnHarness;
@@ -356,6 +349,8 @@ describe('a turn whose provider fails while it is abandoned', () => {
 
 describe('a turn that fails while it is settled', () => {
   it('ends a broken turn by one terminal event of the next sweep, counts it once and leaves its conversation [EV-8]', async () => {
+    await harness.close();
+    harness = new TurnHarness({ answers: [[say('Hello there'), wait(1)]] });
     const settle = jest.spyOn(Settlement.prototype, 'settle').mockRejectedValueOnce(new Error('bug'));
     const conversation = await harness.conversation();
     const id = await harness.play(requestOf('Hi', { conversation }));
@@ -436,6 +431,8 @@ describe('a turn that another replica has taken over', () => {
   }
 
   it('commits nothing once it is fenced', async () => {
+    await harness.close();
+    harness = new TurnHarness({ answers: [[say('Hello there'), wait(1)]] });
     const conversation = await harness.conversation();
     // The last append before the commit is refused: the answer is complete, but this replica no
     // longer owns it.

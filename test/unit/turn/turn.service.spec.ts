@@ -7,7 +7,7 @@ import { type FunctionCallOutputItem } from '../../../src/domain/item.js';
 import { type ResponseRequest } from '../../../src/domain/request.js';
 import { Provider, type ProviderPart } from '../../../src/provider/provider.js';
 import { type DemoStep } from '../../../src/provider/demo/demo-script.js';
-import { fail, HANG, say, ScriptedProvider } from '../../support/scripted-provider.js';
+import { fail, HANG, say, ScriptedProvider, wait } from '../../support/scripted-provider.js';
 import { ALICE, BOB, type HarnessOptions, ORIGIN, requestOf, TurnHarness, USAGE } from './turn-harness.js';
 
 let harness: TurnHarness;
@@ -68,7 +68,7 @@ const BANNED = { type: 'banned_words', enabled: true, params: { words: ['pirate'
 
 describe('the events of a turn', () => {
   it('streams an answer', async () => {
-    const id = await play(requestOf('Hi'), { answers: [[say('Hello'), say(' there')]] });
+    const id = await play(requestOf('Hi'), { answers: [[say('Hello'), wait(1), say(' there')]] });
     expect(await briefs(id)).toEqual([
       ...BEGUN,
       ...MESSAGE,

@@ -109,12 +109,13 @@ export class SseSocket implements Socket {
   }
 
   /**
-   * Delivers the gateway's refusal of a request. A missing answer, or the answer of a proxy or of a
-   * draining, failing or paused replica, breaks the socket: the next one repeats the request.
+   * Delivers the gateway's refusal of a request. A missing answer, a 5xx of a proxy, and the answer
+   * of a draining or paused replica break the socket: the next one repeats the request.
    */
   #failed({ status, code, message, param, retryAfterMs }: SluiceError, lane: Pick<WireEvent, 'stream_id'> = {}): void {
     const headers = { 'retry-after-ms': retryAfterMs };
-    if (!status || status === 408 || code.startsWith('http_5') || code === 'draining') this.#break();
+    // A proxy may send anything as a code, a number too.
+    if (!status || status === 408 || /^(?:http_5|draining$)/u.test(code)) this.#break();
     else this.#deliver({ type: 'error', status, ...lane, error: { code, message, param, headers } });
   }
 

@@ -122,6 +122,12 @@ describe('the browser client behind a proxy that blocks WebSockets', () => {
     await expect(response.final).rejects.toMatchObject({ kind: 'refused', status: 429, retryAfterMs: 70 });
   });
 
+  it('reports the error of a proxy whose code is a number', async () => {
+    const response = harness.client.send('Hi');
+    (await next()).answer.writeHead(502).end('{"error":{"code":502,"message":"bad gateway"}}');
+    await expect(response.final).rejects.toMatchObject({ status: 502, message: 'bad gateway' });
+  });
+
   it('cancels by POST, also before there is an id', async () => {
     const response = harness.client.send('Hi');
     const ask = await next();

@@ -126,12 +126,12 @@ export class Scheduler {
 }
 
 /**
- * Resolves when all pending promise callbacks have run: ticks run only after the queue of promises
- * is empty.
+ * Resolves when all pending promise callbacks have run, and those that follow from ticks which they
+ * queued (the journal writes in one): ticks run only after the queue of promises is empty.
  */
 function quiet(turn: boolean): Promise<void> {
   return new Promise((resolve) => {
     if (turn) setImmediate(resolve);
-    else process.nextTick(resolve);
+    else process.nextTick(() => queueMicrotask(() => process.nextTick(resolve)));
   });
 }

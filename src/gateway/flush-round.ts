@@ -9,14 +9,17 @@ import { textFrame } from './raw-socket.js';
 
 /** A connection that can be woken. */
 export interface Flushable {
-  /** The round that flushes it, or an earlier one. Written by FlushRound only; −1 at first. */
-  round: number;
+  /** The last round it was woken for; −1 before the first. Written by FlushRound only. */
+  wokenFor: number;
   flush(): void;
 }
 
 export class FlushRound {
   readonly #time: Time;
-  /** The connections of the next round. A list: of one response thousands are woken at once. */
+  /**
+   * The connections of the next round. A list, not a set: one response can wake thousands of
+   * connections at once.
+   */
   #woken: Flushable[] = [];
   /** Number of the next round. */
   #round = 0;
@@ -29,8 +32,8 @@ export class FlushRound {
 
   /** Flushes `connection` once in the next round. */
   add(connection: Flushable): void {
-    if (connection.round === this.#round) return;
-    connection.round = this.#round;
+    if (connection.wokenFor === this.#round) return;
+    connection.wokenFor = this.#round;
     if (this.#woken.length === 0) this.#time.soon(this.#flush);
     this.#woken.push(connection);
   }

@@ -50,7 +50,7 @@ export class Outbound implements Flushable {
   #buffered = 0;
   #heldAtLastCall = 0;
   #closed = false;
-  round = -1;
+  wokenFor = -1;
 
   constructor(socket: ClientSocket, options: OutboundOptions) {
     this.#socket = socket;

@@ -97,12 +97,15 @@ export class HttpConnections {
   }
 
   /**
-   * Calls `work` when the connection closes, or now if it has closed. One call for each connection:
-   * a listener of its own on the socket would be a tenth of an idle connection's memory.
+   * Calls `work` when the connection closes, or now if it has closed. At most one `work` for each
+   * connection. A counted connection gets no listener of its own, which would be a tenth of its
+   * memory while it is idle.
    */
   whenClosed(socket: Socket, work: () => void): void {
     if (this.#open.has(socket)) this.#open.set(socket, work);
-    else work();
+    else if (socket.closed) work();
+    // The framework accepts it on a further address of the same host name, and it is not counted.
+    else socket.once('close', work);
   }
 
   #add(socket: Socket): void {

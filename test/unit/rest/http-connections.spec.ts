@@ -53,19 +53,26 @@ async function status(agent?: Agent): Promise<number> {
 }
 
 describe('the connections of a replica', () => {
-  it('calls what waits for the end of a connection when it closes, or at once if it has closed [LIMIT-11]', async () => {
-    const accepted = once(server, 'connection') as Promise<[Socket]>;
-    const client = await silent();
-    const [socket] = await accepted;
-    let calls = 0;
-    connections.whenClosed(socket, () => (calls += 1));
-    expect(calls).toBe(0);
-    client.destroy();
-    while (connections.size > 0) await new Promise(setImmediate);
-    expect(calls).toBe(1);
-    connections.whenClosed(socket, () => (calls += 1));
-    expect(calls).toBe(2);
-  });
+  it.each([
+    ['is counted', true],
+    ['is not counted', false],
+  ])(
+    'releases the place of a connection that %s when it closes, or at once if it has closed [LIMIT-11]',
+    async (_, counted) => {
+      const accepted = once(server, 'connection') as Promise<[Socket]>;
+      const client = await silent();
+      const [socket] = await accepted;
+      const known = counted ? connections : new HttpConnections(options);
+      let calls = 0;
+      known.whenClosed(socket, () => (calls += 1));
+      expect(calls).toBe(0);
+      client.destroy();
+      while (connections.size > 0) await new Promise(setImmediate);
+      expect(calls).toBe(1);
+      known.whenClosed(socket, () => (calls += 1));
+      expect(calls).toBe(2);
+    },
+  );
 
   it('counts every connection and refuses the one that is too many with 503 [UP-4]', async () => {
     await silent();

@@ -14,12 +14,24 @@ export function officialClient(url: string, options: ClientOptions = {}): OpenAI
   return new OpenAI({ baseURL: `${url}/v1`, apiKey: 'sk-test', maxRetries: 0, ...options });
 }
 
+/** The lists that the one listener of each server adds its requests to. */
+const countedAt = new WeakMap<Server, string[][]>();
+
 /** Counts the HTTP requests that reach the gateway from now on, as `METHOD /path`. */
 export function countRequests({ gateway }: TestGateway): string[] {
   const requests: string[] = [];
   // Nest types the server of its adapter as any.
   const server = gateway.app.getHttpServer() as Server;
-  server.on('request', ({ method, url }) => requests.push(`${method} ${url}`));
+  const lists = countedAt.get(server);
+  if (lists !== undefined) {
+    lists.push(requests);
+    return requests;
+  }
+  const all = [requests];
+  countedAt.set(server, all);
+  server.on('request', ({ method, url }) => {
+    for (const list of all) list.push(`${method} ${url}`);
+  });
   return requests;
 }
 

@@ -69,7 +69,7 @@ describe('Redis in trouble', () => {
     const connection = { url: `redis://127.0.0.1:${proxy.port}` };
     return openRedisStore(connection, { hooks: hookCalls.hooks, timing, times, ttlMs: times.endedMs, ...options });
   };
-  /** Opens the store again: its commands outlast a new connection on a busy machine too. */
+  /** Opens the store again: its commands outlast a new connection, and a stall of the machine. */
   const waitLonger = async () => {
     await store.close();
     store = await openStore({ timing: { ...timing, commandTimeoutMs: 10_000, readyWaitMs: 5_000 } });
@@ -91,6 +91,7 @@ describe('Redis in trouble', () => {
   };
 
   it('runs scripts again after SCRIPT FLUSH, without an error', async () => {
+    await waitLonger();
     const { id, fence } = await created();
     await store.state.events.append(id, fence, [delta(0)]);
     await server.admin.script('FLUSH');
@@ -101,6 +102,7 @@ describe('Redis in trouble', () => {
   });
 
   it('never shows another replica a log without its first events while logs are created', async () => {
+    await waitLonger();
     const heads = Array.from({ length: 100 }, () => headOf());
     let beginning = true;
     const looking = (async () => {

@@ -42,15 +42,16 @@ export interface Listeners {
 class UnexpectedArgument extends Error {}
 
 /**
- * Refuses arguments, which the gateway would otherwise ignore and start with another configuration
- * than its operator means.
+ * Refuses arguments. If the gateway ignored them, it would start with another configuration than
+ * its operator means.
  * @param args those after the name of the script
+ * @throws UnexpectedArgument if there is one
  */
 export function refuseArguments(args: readonly string[]): void {
   const [first] = args;
   if (first === undefined) return;
-  // Name an option without its value, and no other argument: they may be secrets.
-  const name = first.startsWith('-') ? `unknown option ${first.replace(/=.*/su, '')}` : 'unexpected argument';
+  // Name a long option without its value, and no other argument: the rest may be a secret.
+  const name = first.startsWith('--') ? `unknown option ${first.replace(/=.*/su, '')}` : 'unexpected argument';
   throw new UnexpectedArgument(
     `unable to start; ${name}; name the configuration file in the variable CONFIG_PATH, all else is set in that file; for other commands see: npx sluice --help`,
   );

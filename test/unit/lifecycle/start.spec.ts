@@ -56,6 +56,7 @@ describe('a start that failed', () => {
     [['--config', 'chat.yaml'], /unknown option --config; name the configuration file in the variable CONFIG_PATH/],
     [['--api-key=sk-secret'], /unknown option --api-key; /],
     [['sk-secret'], /unexpected argument; /],
+    [['-ksecret'], /unexpected argument; /],
   ])('refuses the arguments %j, exits with 64 and repeats no value', (args, line) => {
     let thrown: unknown;
     try {

@@ -137,7 +137,7 @@ describe('responses.create', () => {
 describe('responses.stream', () => {
   it('calls the listeners of a stream helper and ends with the final response', async () => {
     // A pause between the deltas, or one event may carry all of them.
-    const stream = client.responses.stream({ input: FIVE.replace('0ms', '20ms') });
+    const stream = client.responses.stream({ input: 'demo: deltas=5 interval=20ms text=numbers' });
     const snapshots: string[] = [];
     const seen: string[] = [];
     stream

@@ -104,7 +104,7 @@ export class HttpConnections {
   whenClosed(socket: Socket, work: () => void): void {
     if (this.#open.has(socket)) this.#open.set(socket, work);
     else if (socket.closed) work();
-    // The framework accepts it on a further address of the same host name, and it is not counted.
+    // Not counted: the framework accepted it on a further address of the host name.
     else socket.once('close', work);
   }
 
@@ -163,8 +163,8 @@ export class HttpConnections {
     }
     this.#excess.delete(socket);
     this.#idle.delete(socket);
-    const closed = this.#open.get(socket);
+    const work = this.#open.get(socket);
     if (this.#open.delete(socket)) this.#options.onChange?.(this.size);
-    closed?.();
+    work?.();
   }
 }

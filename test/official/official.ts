@@ -14,7 +14,7 @@ export function officialClient(url: string, options: ClientOptions = {}): OpenAI
   return new OpenAI({ baseURL: `${url}/v1`, apiKey: 'sk-test', maxRetries: 0, ...options });
 }
 
-/** The lists that the one listener of each server adds its requests to. */
+/** For each server, the lists to which its one listener adds every request. */
 const countedAt = new WeakMap<Server, string[][]>();
 
 /** Counts the HTTP requests that reach the gateway from now on, as `METHOD /path`. */

@@ -128,7 +128,7 @@ export class Scheduler {
 /**
  * Resolves when all pending promise callbacks have run: ticks run only after the queue of promises
  * is empty. A tick that they queued (the journal writes in one) runs too, but what follows from it
- * in promises runs beside the next event. Waiting for that too would double a simulation's time.
+ * in promises runs beside the next event. Waiting for that too takes a third more time.
  */
 function quiet(turn: boolean): Promise<void> {
   return new Promise((resolve) => {

@@ -96,11 +96,12 @@ function readReport(file) {
   }
 }
 
-/** @returns one tally a suite, and one of the run itself where that failed */
-async function runSuites(suites, rest) {
+/**
+ * @param isAwaited whether the suites may wait for a build
+ * @returns one tally a suite, and one of the run itself where that failed
+ */
+async function runSuites(suites, rest, isAwaited) {
   console.log(`\n== ${suites.join(' ')}`);
-  let builds = suites.includes('operations') && helmIsMissing();
-  if (builds) void buildHelm().finally(() => (builds = false));
   const progress = new Progress();
   let over = false;
   let hangs = false;
@@ -116,7 +117,7 @@ async function runSuites(suites, rest) {
     cwd: ROOT,
     env: ownEnv(),
     stallMs: STALL_MS,
-    isAwaited: () => builds,
+    isAwaited,
     show: true,
     onText,
     onMessage: (message) => progress.take(message),
@@ -177,14 +178,20 @@ async function main() {
   const startedAt = Date.now();
   endWithChildren();
   const { check, suites, rest } = parseArguments(process.argv.slice(2));
+  let builds = suites.includes('operations') && helmIsMissing();
+  if (builds) void buildHelm().finally(() => (builds = false));
   const preparations = [];
   if (!(await ensureTools()) && inCi) preparations.push({ passed: 0, failed: 1 });
-  if (!(await prepare())) return (console.log(lastLine({ passed: 0, failed: 1 })), 1);
+  if (!(await prepare())) {
+    console.log(lastLine({ passed: 0, failed: 1 }));
+    // Ends the build of Helm, too.
+    process.exit(1);
+  }
   mkdirSync(reports, { recursive: true });
 
   const ran = await Promise.all([
     check ? runCheck(suites.length > 0) : [],
-    suites.length > 0 ? runSuites(suites, rest) : [],
+    suites.length > 0 ? runSuites(suites, rest, () => builds) : [],
   ]);
   const tallies = ran.flat();
   printTallies(tallies);

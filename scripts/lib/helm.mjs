@@ -1,11 +1,12 @@
 /*
  * Helm in a fixed version, built by Go into .cache/helm. The first build takes some minutes, so
- * `npm test` starts it beside the suites.
+ * `npm test` starts it first of all: it needs no packages of npm.
  */
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
+import { QUICK_GO } from './go.mjs';
 import { run } from './run.mjs';
 import { onPath } from './tools.mjs';
 
@@ -18,7 +19,10 @@ const STALL_MS = 20 * 60_000;
 export const HELM = join(FOLDER, 'helm');
 
 /** Arguments and environment of `go` that build Helm. */
-export const HELM_BUILD = { args: ['install', '-v', MODULE], env: { GOBIN: FOLDER } };
+export const HELM_BUILD = {
+  args: ['install', '-v', ...QUICK_GO.args, MODULE],
+  env: { ...QUICK_GO.env, GOBIN: FOLDER },
+};
 
 /** Whether Helm can be built here and has not been built yet. */
 export const helmIsMissing = () => !existsSync(HELM) && onPath('go');

@@ -2,9 +2,12 @@
 
 import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+// @ts-expect-error The scripts run before anything is compiled, so they have no types.
+import { QUICK_GO as untypedQuickGo } from '../../scripts/lib/go.mjs';
 import { execute } from '../support/snippets.js';
 import { cacheOf, must, once, testLanguage } from './language.js';
 
+const QUICK_GO = untypedQuickGo as { readonly args: readonly string[]; readonly env: Readonly<Record<string, string>> };
 const source = resolve('test/languages/go');
 const cache = cacheOf('go');
 const locks = ['go.mod', 'go.sum'];
@@ -13,7 +16,12 @@ const locks = ['go.mod', 'go.sum'];
  * builds.
  */
 const build = (folder: string, to: string): Promise<void> =>
-  must(execute('go', ['build', '-mod=readonly', '-o', to, '.'], { cwd: folder }));
+  must(
+    execute('go', ['build', '-mod=readonly', ...QUICK_GO.args, '-o', to, '.'], {
+      cwd: folder,
+      env: { ...process.env, ...QUICK_GO.env },
+    }),
+  );
 
 testLanguage({
   name: 'Go',

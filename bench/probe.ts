@@ -1,7 +1,7 @@
 /*
  * Loaded into every measured process before its own code (`--import`), alike for all: answers how
- * much CPU it has used and how much memory it holds, and records a CPU profile when asked. Costs
- * nothing while no request arrives.
+ * much CPU it has used, how often it has waited and how much memory it holds, and records a CPU
+ * profile when asked. Costs nothing while no request arrives.
  */
 
 import { writeFileSync } from 'node:fs';
@@ -13,8 +13,8 @@ let session: Session | undefined;
 
 answerQuestions({
   cpu: () => {
-    const { user, system } = process.cpuUsage();
-    return { micros: user + system };
+    const { userCPUTime, systemCPUTime, voluntaryContextSwitches } = process.resourceUsage();
+    return { micros: userCPUTime + systemCPUTime, waits: voluntaryContextSwitches };
   },
   memory: async () => {
     for (let i = 0; i < 3; i++) {

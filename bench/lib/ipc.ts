@@ -76,7 +76,8 @@ export interface Questions {
 }
 
 export interface Answers {
-  readonly cpu: { readonly micros: number };
+  /** `waits`: how often a thread of the process gave up its core because it had nothing to do. */
+  readonly cpu: { readonly micros: number; readonly waits: number };
   readonly memory: { readonly rss: number; readonly heap: number };
   readonly held: { readonly rss: number; readonly heap: number };
   readonly profile: null;

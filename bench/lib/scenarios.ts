@@ -49,6 +49,7 @@ export interface RunOptions {
 }
 
 const CPU_PER_DELTA: Metric = { name: 'cpuPerDelta', title: 'CPU µs a delta', digits: 1, ratio: true };
+const WAITS_PER_DELTA: Metric = { name: 'waitsPerDelta', title: 'waits a delta', digits: 2, ratio: true };
 const PACE: Metric = { name: 'pace', title: 'pace kept', digits: 2, ratio: false };
 const LOAD: Metric = { name: 'cpuShare', title: 'cores used', digits: 2, ratio: false };
 
@@ -65,6 +66,7 @@ function streaming(streams: number, speaks?: 'chat'): Scenario {
     ...(speaks === undefined ? {} : { speaks }),
     metrics: [
       CPU_PER_DELTA,
+      WAITS_PER_DELTA,
       { name: 'addedP50', title: 'delay p50 ms', digits: 2, ratio: false },
       { name: 'addedP99', title: 'delay p99 ms', digits: 2, ratio: false },
       { name: 'firstP50', title: 'first delta p50 ms', digits: 2, ratio: false },
@@ -257,9 +259,10 @@ export async function profileAll(
   );
 }
 
-function perDelta({ cpuMicros, redisCpuMicros, redisCommands, provided, seconds }: Window): Sample {
+function perDelta({ cpuMicros, waits, redisCpuMicros, redisCommands, provided, seconds }: Window): Sample {
   return {
     ...(cpuMicros === null ? {} : { cpuPerDelta: cpuMicros / provided, cpuShare: cpuMicros / 1e6 / seconds }),
+    ...(waits === null ? {} : { waitsPerDelta: waits / provided }),
     ...(redisCpuMicros === null ? {} : { redisCpuPerDelta: redisCpuMicros / provided }),
     ...(redisCommands === null ? {} : { commandsPerDelta: redisCommands / provided }),
   };

@@ -13,6 +13,8 @@ export interface Window {
   readonly seconds: number;
   /** Of all its processes; null where the system has none. */
   readonly cpuMicros: number | null;
+  /** How often a thread of them waited; null where a process has no probe. */
+  readonly waits: number | null;
   /** What its Redis used beside it. */
   readonly redisCpuMicros: number | null;
   /** What a gateway sent to Redis. */
@@ -71,23 +73,27 @@ export class Stage {
     const redis = system.needsRedis ? this.redis : undefined;
     const redisBefore = redis && cpuMicrosOf(redis);
     const commandsBefore = redis && metricsUrls && (await commandsOf(metricsUrls));
-    const [provided, cpu] = await Promise.all([
+    const [provided, usage] = await Promise.all([
       ask(this.upstream, { ask: 'provided' }),
-      cpuOf(children),
+      usageOf(children),
       ask(this.load, { ask: 'reset' }),
     ]);
     const startedAt = performance.now();
     await sleep(seconds * 1_000);
     const elapsed = (performance.now() - startedAt) / 1_000;
-    const [providedAfter, cpuAfter, tally] = await Promise.all([
+    const [providedAfter, usageAfter, tally] = await Promise.all([
       ask(this.upstream, { ask: 'provided' }),
-      cpuOf(children),
+      usageOf(children),
       ask(this.load, { ask: 'tally' }),
     ]);
     const commandsAfter = redis && metricsUrls && (await commandsOf(metricsUrls));
     return {
       seconds: elapsed,
-      cpuMicros: children.length === 0 ? null : cpuAfter - cpu,
+      cpuMicros: children.length === 0 ? null : usageAfter.micros - usage.micros,
+      waits:
+        children.length === 0 || usage.waits === null || usageAfter.waits === null
+          ? null
+          : usageAfter.waits - usage.waits,
       redisCpuMicros: redis === undefined || redisBefore === undefined ? null : cpuMicrosOf(redis) - redisBefore,
       redisCommands:
         commandsBefore === undefined || commandsAfter === undefined ? null : commandsAfter - commandsBefore,
@@ -109,11 +115,21 @@ export class Stage {
   }
 }
 
-async function cpuOf(children: readonly ChildProcess[]): Promise<number> {
+interface Usage {
+  readonly micros: number;
+  readonly waits: number | null;
+}
+
+async function usageOf(children: readonly ChildProcess[]): Promise<Usage> {
   const all = await Promise.all(
-    children.map(async (child) => (child.connected ? (await ask(child, { ask: 'cpu' })).micros : cpuMicrosOf(child))),
+    children.map(async (child): Promise<Usage> =>
+      child.connected ? await ask(child, { ask: 'cpu' }) : { micros: cpuMicrosOf(child), waits: null },
+    ),
   );
-  return all.reduce((sum, micros) => sum + micros, 0);
+  return {
+    micros: all.reduce((sum, { micros }) => sum + micros, 0),
+    waits: all.reduce<number | null>((sum, { waits }) => (sum === null || waits === null ? null : sum + waits), 0),
+  };
 }
 
 async function commandsOf(metricsUrls: readonly string[]): Promise<number> {

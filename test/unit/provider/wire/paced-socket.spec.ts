@@ -5,11 +5,20 @@
 
 import { once } from 'node:events';
 import { createServer, type Server, type ServerResponse } from 'node:http';
-import { type AddressInfo, createServer as createRawServer, type Socket } from 'node:net';
+import {
+  type AddressInfo,
+  connect,
+  createServer as createRawServer,
+  type NetConnectOpts,
+  type Server as RawServer,
+  type Socket,
+} from 'node:net';
 import { setImmediate as immediate } from 'node:timers/promises';
+import { connect as connectByTls, createServer as createTlsServer } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { OpenAiProvider } from '../../../../src/provider/openai/openai-provider.js';
 import { type ProviderPart } from '../../../../src/provider/provider.js';
+import { PacedSocket } from '../../../../src/provider/wire/paced-socket.js';
 import { finishChunk, textChunk, usageChunk } from '../../../support/fake-openai-server.js';
 import { collect, providerRequest, textOf } from '../../../support/provider-request.js';
 
@@ -161,6 +170,119 @@ describe('PacedSocket', () => {
       }
       expect(length).toBe(40_000_000);
     }
+  });
+});
+
+describe('a paced connection', () => {
+  let listener: RawServer;
+  let theirs: Socket;
+  let socket: Socket;
+  let chunks: string[];
+
+  /** Opens a connection that reads like undici, and is paced after its first bytes. */
+  async function open(
+    server: RawServer,
+    secure: 'connection' | 'secureConnection',
+    connectBy: (options: NetConnectOpts & { readonly highWaterMark: number }) => Socket,
+  ): Promise<void> {
+    chunks = [];
+    listener = server.on(secure, (accepted: Socket) => {
+      theirs = accepted;
+      theirs.write('first');
+    });
+    listener.listen(0, '127.0.0.1');
+    await once(listener, 'listening');
+    // The address of a TCP listener is always this.
+    const { port } = listener.address() as AddressInfo;
+    socket = connectBy({ port, host: '127.0.0.1', highWaterMark: 1 });
+    const paced = new PacedSocket(socket, (read) => waiting.push(read));
+    socket.on('readable', () => {
+      for (let chunk: Buffer | null; (chunk = socket.read() as Buffer | null) !== null;) chunks.push(chunk.toString());
+      paced.paced = true;
+    });
+    while (chunks.length === 0) await immediate();
+    // The read that was requested before pacing, by the event loop.
+    await write(' second');
+    await somethingWaits();
+  }
+  const plain = () => open(createRawServer(), 'connection', connect);
+  const write = async (text: string) => {
+    await new Promise((sent) => theirs.write(text, sent));
+  };
+  afterEach(() => {
+    socket.destroy();
+    theirs.destroy();
+    listener.close();
+  });
+
+  it('reads what has arrived within the tick, without the event loop', async () => {
+    await plain();
+    await write(' third');
+    await write(' fourth');
+    expect(socket.readableLength).toBe(0);
+    tick();
+    expect(socket.readableLength).toBe(' third fourth'.length);
+    await somethingWaits();
+    expect(chunks).toEqual(['first', ' second', ' third fourth']);
+  });
+
+  it('reads by the event loop what arrives after a tick that found nothing', async () => {
+    await plain();
+    tick();
+    await write(' third');
+    await somethingWaits();
+    expect(chunks).toEqual(['first', ' second', ' third']);
+    // For some ticks longer.
+    await write(' fourth');
+    tick();
+    expect(socket.readableLength).toBe(0);
+    await somethingWaits();
+    expect(chunks.at(-1)).toBe(' fourth');
+    for (let i = 0; i < 7; i++) {
+      await write(`${i}`);
+      tick();
+      await somethingWaits();
+    }
+    await write(' last');
+    tick();
+    expect(socket.readableLength).toBe(' last'.length);
+  });
+
+  it('ends with the tick after the other side has ended it', async () => {
+    await plain();
+    const ended = once(socket, 'end');
+    await write(' third');
+    theirs.end();
+    await ticking(ended);
+    expect(chunks.join('')).toBe('first second third');
+  });
+
+  it('breaks with the cause of the break', async () => {
+    await plain();
+    const broken = once(socket, 'error');
+    theirs.resetAndDestroy();
+    await once(theirs, 'close');
+    const [error] = (await ticking(broken)) as [NodeJS.ErrnoException];
+    expect(error.code).toBe('ECONNRESET');
+  });
+
+  it('is read by the event loop if it is encrypted', async () => {
+    const psk = Buffer.from('0123456789abcdef');
+    // Keys that both sides know need no certificate.
+    const secure = { ciphers: 'PSK', maxVersion: 'TLSv1.2' } as const;
+    await open(createTlsServer({ ...secure, pskCallback: () => psk }), 'secureConnection', (options) =>
+      connectByTls({
+        ...options,
+        ...secure,
+        pskCallback: () => ({ identity: 'sluice', psk }),
+        checkServerIdentity: () => undefined,
+      }),
+    );
+    await write(' third');
+    tick();
+    expect(socket.readableLength).toBe(0);
+    await somethingWaits();
+    expect(chunks.join('')).toBe('first second third');
   });
 });
 

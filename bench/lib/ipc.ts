@@ -76,7 +76,7 @@ export interface Questions {
 }
 
 export interface Answers {
-  /** `waits`: how often a thread of the process gave up its core because it had nothing to do. */
+  /** `waits`: voluntary context switches of all threads. */
   readonly cpu: { readonly micros: number; readonly waits: number };
   readonly memory: { readonly rss: number; readonly heap: number };
   readonly held: { readonly rss: number; readonly heap: number };

@@ -13,7 +13,7 @@ export interface Window {
   readonly seconds: number;
   /** Of all its processes; null where the system has none. */
   readonly cpuMicros: number | null;
-  /** How often a thread of them waited; null where a process has no probe. */
+  /** Voluntary context switches of all its processes; null if a process has no probe. */
   readonly waits: number | null;
   /** What its Redis used beside it. */
   readonly redisCpuMicros: number | null;

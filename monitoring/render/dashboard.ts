@@ -396,7 +396,7 @@ function rows(m: (metric: string, labels?: string) => string): readonly (readonl
         {
           title: 'Event loop lag (p99)',
           description:
-            'Includes the 50 ms from one sample to the next. A replica that lags by 500 ms on average is overloaded.',
+            'Includes the 100 ms from one sample to the next. A replica that lags by 500 ms on average is overloaded.',
           unit: 's',
           queries: [['{{instance}}', `max by (instance) (${m('nodejs_eventloop_lag_p99_seconds')})`]],
         },

@@ -97,7 +97,7 @@ function readReport(file) {
 }
 
 /**
- * @param isAwaited whether the suites may wait for a build
+ * @param isAwaited returns whether a build runs that the suites may wait for
  * @returns one tally a suite, and one of the run itself where that failed
  */
 async function runSuites(suites, rest, isAwaited) {
@@ -178,13 +178,20 @@ async function main() {
   const startedAt = Date.now();
   endWithChildren();
   const { check, suites, rest } = parseArguments(process.argv.slice(2));
-  let builds = suites.includes('operations') && helmIsMissing();
-  if (builds) void buildHelm().finally(() => (builds = false));
+  let builds = false;
+  const startHelm = () => {
+    if (builds || !suites.includes('operations') || !helmIsMissing()) return;
+    builds = true;
+    void buildHelm().finally(() => (builds = false));
+  };
+  startHelm();
   const preparations = [];
   if (!(await ensureTools()) && inCi) preparations.push({ passed: 0, failed: 1 });
+  // Go may have been among them.
+  startHelm();
   if (!(await prepare())) {
     console.log(lastLine({ passed: 0, failed: 1 }));
-    // Ends the build of Helm, too.
+    // This also ends the build of Helm.
     process.exit(1);
   }
   mkdirSync(reports, { recursive: true });

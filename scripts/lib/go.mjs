@@ -1,7 +1,7 @@
 /*
- * How Go builds a program that runs for seconds: to compile it costs more than to run it, so Go
- * optimizes nothing, rarely collects garbage, and needs no C compiler. All such builds share what
- * Go keeps of them.
+ * Options of `go` for programs that run for seconds. Compiling them takes longer than running them,
+ * so nothing is optimized, the compiler collects garbage less often, and cgo is off. All such
+ * builds share Go's build cache.
  */
 
 export const QUICK_GO = { args: ['-gcflags=all=-N -l'], env: { CGO_ENABLED: '0', GOGC: '400' } };

@@ -1,6 +1,6 @@
 /*
  * Helm in a fixed version, built by Go into .cache/helm. The first build takes some minutes, so
- * `npm test` starts it first of all: it needs no packages of npm.
+ * `npm test` starts it before everything else: it needs no npm packages.
  */
 
 import { existsSync } from 'node:fs';

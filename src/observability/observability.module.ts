@@ -14,7 +14,7 @@ import { Metrics } from './metrics.js';
  * How often prom-client samples the event loop, in milliseconds; its default of 10 would wake an
  * idle process a hundred times a second. The samples include this time.
  */
-const EVENT_LOOP_EVERY_MS = 50;
+const EVENT_LOOP_EVERY_MS = 100;
 
 /**
  * The module requires a controller. This one has no route, so that only the operations listener

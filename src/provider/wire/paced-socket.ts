@@ -6,7 +6,6 @@
 
 import { readSync } from 'node:fs';
 import { type Socket } from 'node:net';
-import { TLSSocket } from 'node:tls';
 import { buildConnector } from 'undici';
 
 /** Certificates as PEM. */
@@ -19,14 +18,14 @@ export interface TlsCertificates {
 /** Calls `read` when a waiting socket may be read again. */
 export type ScheduleRead = (read: () => void) => void;
 
-/** What one read takes at most, in bytes. */
+/** Most bytes that one read takes. */
 const READ_BYTES = 64 * 1024;
-/** Every descriptor is read into it, and what was read is copied at once. */
+/** Shared by all reads. The bytes are copied out before the next one. */
 const readInto = Buffer.allocUnsafe(READ_BYTES);
 
 /**
- * Number of ticks that leave a socket to the event loop after one that found nothing: to read in
- * vain costs five times as much as to read.
+ * Number of ticks that leave a socket to the event loop after a read that found nothing: that read
+ * throws, which costs several times as much as one that finds bytes.
  */
 const REST_TICKS = 8;
 
@@ -37,7 +36,7 @@ export class PacedSocket {
   readonly #read: (size: number) => void;
   #paced = false;
   #waiting = false;
-  /** Whether `scheduleRead` runs: it calls back at once if nothing waits for ticks now. */
+  /** Whether `scheduleRead` runs. It calls back synchronously while reads do not wait for ticks. */
   #scheduling = false;
   /** Ticks until the descriptor is read again. */
   #restTicks = 0;
@@ -72,6 +71,9 @@ export class PacedSocket {
   #readWaiting(later: boolean): void {
     if (!this.#waiting) return;
     this.#waiting = false;
+    // A socket can be destroyed while it waits, and the kernel may reuse its descriptor. A read
+    // would then take bytes of another connection. Node sets `destroyed` before it closes the
+    // descriptor.
     if (this.#socket.destroyed || (later && this.#readNow())) return;
     // Each read takes what the kernel has, whatever the size.
     this.#read(0);
@@ -81,8 +83,8 @@ export class PacedSocket {
    * Reads the descriptor itself. A socket that the event loop reads stays registered with the
    * kernel after its reading has stopped, and wakes the process for its next bytes, long before the
    * tick.
-   * @returns false if nothing has arrived, or the connection has ended: the event loop finds out
-   * which
+   * @returns false if the event loop has to read: nothing has arrived, the connection has ended, or
+   * its descriptor is not read now
    */
   #readNow(): boolean {
     if (this.#restTicks > 0) {
@@ -90,23 +92,20 @@ export class PacedSocket {
       return false;
     }
     const descriptor = descriptorOf(this.#socket);
-    if (descriptor !== undefined) {
-      try {
-        const bytes = readSync(descriptor, readInto, 0, READ_BYTES, null);
-        if (bytes > 0) {
-          this.#socket.push(Buffer.from(readInto.subarray(0, bytes)));
-          return true;
-        }
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') {
-          // The kernel reports an error once: a second read would take it for the end.
-          this.#socket.destroy(error as Error);
-          return true;
-        }
+    if (descriptor === undefined) return false;
+    let bytes = 0;
+    try {
+      bytes = readSync(descriptor, readInto, 0, READ_BYTES, null);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') {
+        // The kernel reports an error once: a second read would take it for the end.
+        this.#socket.destroy(error as Error);
+        return true;
       }
     }
-    this.#restTicks = REST_TICKS;
-    return false;
+    if (bytes > 0) this.#socket.push(Buffer.from(readInto.subarray(0, bytes)));
+    else this.#restTicks = REST_TICKS;
+    return bytes > 0;
   }
 }
 
@@ -115,7 +114,7 @@ export class PacedSocket {
  * name for it; without it the event loop reads the socket.
  */
 function descriptorOf(socket: Socket): number | undefined {
-  if (socket instanceof TLSSocket) return undefined;
+  if ('encrypted' in socket) return undefined;
   const { _handle: handle } = socket as unknown as { readonly _handle?: { readonly fd?: number } | null };
   return handle?.fd !== undefined && handle.fd >= 0 ? handle.fd : undefined;
 }

@@ -188,6 +188,8 @@ describe('a paced connection', () => {
     chunks = [];
     listener = server.on(secure, (accepted: Socket) => {
       theirs = accepted;
+      // Otherwise the kernel may hold a short write back until the one before it is acknowledged.
+      theirs.setNoDelay(true);
       theirs.write('first');
     });
     listener.listen(0, '127.0.0.1');
@@ -208,6 +210,7 @@ describe('a paced connection', () => {
   const plain = () => open(createRawServer(), 'connection', connect);
   const write = async (text: string) => {
     await new Promise((sent) => theirs.write(text, sent));
+    await turns();
   };
   afterEach(() => {
     socket.destroy();
@@ -226,13 +229,13 @@ describe('a paced connection', () => {
     expect(chunks).toEqual(['first', ' second', ' third fourth']);
   });
 
-  it('reads by the event loop what arrives after a tick that found nothing', async () => {
+  it('leaves the socket to the event loop for eight ticks after one that found nothing', async () => {
     await plain();
     tick();
     await write(' third');
     await somethingWaits();
     expect(chunks).toEqual(['first', ' second', ' third']);
-    // For some ticks longer.
+    // This tick is the first of them.
     await write(' fourth');
     tick();
     expect(socket.readableLength).toBe(0);
@@ -248,7 +251,7 @@ describe('a paced connection', () => {
     expect(socket.readableLength).toBe(' last'.length);
   });
 
-  it('ends with the tick after the other side has ended it', async () => {
+  it('ends at a tick after the other side has ended the connection', async () => {
     await plain();
     const ended = once(socket, 'end');
     await write(' third');
@@ -257,7 +260,7 @@ describe('a paced connection', () => {
     expect(chunks.join('')).toBe('first second third');
   });
 
-  it('breaks with the cause of the break', async () => {
+  it('reports that the other side reset the connection', async () => {
     await plain();
     const broken = once(socket, 'error');
     theirs.resetAndDestroy();

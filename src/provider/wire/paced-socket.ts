@@ -1,7 +1,8 @@
 /*
  * Connections to a provider whose reads can wait for a tick. Meanwhile the data of a stream
  * collects in the kernel, so that a tick costs one read for each stream and one wake-up for all of
- * them, however many deltas arrived. Knows nothing of HTTP.
+ * them, however many deltas arrived. The event loop still reads encrypted connections, and those
+ * that had no bytes lately. Knows nothing of HTTP.
  */
 
 import { readSync } from 'node:fs';
@@ -24,10 +25,10 @@ const READ_BYTES = 64 * 1024;
 const readInto = Buffer.allocUnsafe(READ_BYTES);
 
 /**
- * Number of ticks that leave a socket to the event loop after a read that found nothing: that read
- * throws, which costs several times as much as one that finds bytes.
+ * Number of reads due at a tick that are left to the event loop after one that found nothing: that
+ * read throws, which costs several times as much as one that finds bytes.
  */
-const REST_TICKS = 8;
+const REST_READS = 8;
 
 export class PacedSocket {
   readonly #socket: Socket;
@@ -36,10 +37,10 @@ export class PacedSocket {
   readonly #read: (size: number) => void;
   #paced = false;
   #waiting = false;
-  /** Whether `scheduleRead` runs. It calls back synchronously while reads do not wait for ticks. */
+  /** Whether `scheduleRead` is running. It calls back at once while reads do not wait for ticks. */
   #scheduling = false;
-  /** Ticks until the descriptor is read again. */
-  #restTicks = 0;
+  /** Reads at a tick that are still left to the event loop. */
+  #restReads = 0;
 
   constructor(socket: Socket, scheduleRead: ScheduleRead) {
     this.#socket = socket;
@@ -83,12 +84,13 @@ export class PacedSocket {
    * Reads the descriptor itself. A socket that the event loop reads stays registered with the
    * kernel after its reading has stopped, and wakes the process for its next bytes, long before the
    * tick.
-   * @returns false if the event loop has to read: nothing has arrived, the connection has ended, or
-   * its descriptor is not read now
+   * @returns true if bytes were pushed or the socket was destroyed; false if the event loop has to
+   * read: nothing has arrived, the connection has ended, or its descriptor cannot or should not be
+   * read now
    */
   #readNow(): boolean {
-    if (this.#restTicks > 0) {
-      this.#restTicks -= 1;
+    if (this.#restReads > 0) {
+      this.#restReads -= 1;
       return false;
     }
     const descriptor = descriptorOf(this.#socket);
@@ -104,14 +106,14 @@ export class PacedSocket {
       }
     }
     if (bytes > 0) this.#socket.push(Buffer.from(readInto.subarray(0, bytes)));
-    else this.#restTicks = REST_TICKS;
+    else this.#restReads = REST_READS;
     return bytes > 0;
   }
 }
 
 /**
- * Returns the file descriptor of a socket that is not encrypted, or undefined. Node has no public
- * name for it; without it the event loop reads the socket.
+ * Returns the file descriptor of a socket. Undefined for TLS, where it yields encrypted bytes, and
+ * where Node exposes none: it has no public name.
  */
 function descriptorOf(socket: Socket): number | undefined {
   if ('encrypted' in socket) return undefined;

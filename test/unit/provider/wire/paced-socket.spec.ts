@@ -229,13 +229,13 @@ describe('a paced connection', () => {
     expect(chunks).toEqual(['first', ' second', ' third fourth']);
   });
 
-  it('leaves the socket to the event loop for eight ticks after one that found nothing', async () => {
+  it('leaves the next eight reads to the event loop after one that found nothing', async () => {
     await plain();
     tick();
     await write(' third');
     await somethingWaits();
     expect(chunks).toEqual(['first', ' second', ' third']);
-    // This tick is the first of them.
+    // This read is the first of them.
     await write(' fourth');
     tick();
     expect(socket.readableLength).toBe(0);

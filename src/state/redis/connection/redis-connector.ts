@@ -130,14 +130,26 @@ export class RedisConnector {
   }
 }
 
+const ignore = (): void => undefined;
+
 /**
  * Listens to every error of the sockets of a connection. A TLS socket can report two: an alert of
- * the server, and the write that fails after it, in either order. ioredis listens to the first
- * only, and the second would end the process. The first is reported by the connection itself.
+ * the server, and in either order the write that fails after it, or a certificate that is not
+ * trusted. It emits an alert even if it was destroyed. ioredis listens to the first error only, and
+ * the second would end the process. The first is reported by the connection itself.
  */
 function listenToStreams(client: Redis): void {
-  // Before `connect`, an error closes the socket, so there is no second one.
-  client.on('connect', () => client.stream.on('error', () => undefined));
+  const listen = (): void => {
+    // ioredis declares a socket, but has none before the first.
+    const stream = client.stream as Redis['stream'] | undefined;
+    if (stream !== undefined && !stream.listeners('error').includes(ignore)) stream.on('error', ignore);
+  };
+  // A connection that is closed meanwhile reports no error, so listen before there can be one.
+  // ioredis creates the socket in the tick of this event.
+  client.on('connecting', () => setImmediate(listen));
+  // With Sentinels it does so later: the error of a certificate may be the first event.
+  client.on('error', listen);
+  client.on('connect', listen);
 }
 
 /** Does the same for the connections that a Cluster opens: to nodes, and to read the slots. */

@@ -356,6 +356,7 @@ describe('Redis in trouble', () => {
     beforeEach(async () => {
       replica = await RedisServer.start({ settings: ['--replicaof', '127.0.0.1', `${server.port}`] });
       await eventually(async () => (await server.admin.info('replication')).includes('state=online'));
+      await waitLonger();
     });
     afterEach(() => replica.close());
 

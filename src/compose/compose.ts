@@ -109,7 +109,7 @@ export async function compose(config: AppConfig, logger: Log, metrics: Metrics):
   const reader = new ResponseReader(state.events, hub, state.responses, { onFollowed: report.followed });
 
   const clock = new FlushClock({ maxWindowMs: config.batch.max_window });
-  const scheduleRead = (read: () => void): void => clock.scheduleRead(read);
+  const scheduleRead = (read: () => void): boolean => clock.scheduleRead(read);
   const providers = await composeProviders(config, { state, logger, metrics, scheduleRead });
   const guards = new TurnGuards(configuredGuardrails(config), {
     judges: composeJudges(config, providers, { logger, metrics }),

@@ -52,15 +52,14 @@ export class FlushClock {
   /**
    * Calls `read` once at the next tick, before the flushes that are scheduled until then and by the
    * turns that it wakes. Text thus waits once, and is read, checked and joined once a tick instead
-   * of once a delta. Calls `read` at once if deltas do not wait now.
+   * of once a delta.
+   * @returns false if deltas do not wait now; `read` is not called then
    */
-  scheduleRead(read: () => void): void {
-    if (this.windowMs === 0) {
-      read();
-      return;
-    }
+  scheduleRead(read: () => void): boolean {
+    if (this.windowMs === 0) return false;
     this.#gathered.push(read);
     this.#start();
+    return true;
   }
 
   #start(): void {

@@ -69,11 +69,7 @@ export class OpenAiProvider extends Provider {
     this.#shapeOf = options.shapeOf ?? (() => usualShape(dialect));
     this.#agent = new Agent({
       connections: options.maxConnections ?? null,
-      connect: pacedConnector(
-        options.scheduleRead ?? ((read) => read()),
-        options.connectTimeoutMs ?? 10_000,
-        options.tls,
-      ),
+      connect: pacedConnector(options.scheduleRead ?? (() => false), options.connectTimeoutMs ?? 10_000, options.tls),
       headersTimeout: 0,
       bodyTimeout: 0,
       keepAliveTimeout: 30_000,

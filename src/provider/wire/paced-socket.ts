@@ -16,8 +16,11 @@ export interface TlsCertificates {
   readonly key?: string;
 }
 
-/** Calls `read` when a waiting socket may be read again. */
-export type ScheduleRead = (read: () => void) => void;
+/**
+ * Calls `read` at the next tick.
+ * @returns false if reads do not wait for ticks now; `read` is not called then
+ */
+export type ScheduleRead = (read: () => void) => boolean;
 
 /** Most bytes that one read takes. */
 const READ_BYTES = 64 * 1024;
@@ -37,8 +40,6 @@ export class PacedSocket {
   readonly #read: (size: number) => void;
   #paced = false;
   #waiting = false;
-  /** Whether `scheduleRead` is running. It calls back at once while reads do not wait for ticks. */
-  #scheduling = false;
   /** Reads at a tick that are still left to the event loop. */
   #restReads = 0;
 
@@ -52,32 +53,27 @@ export class PacedSocket {
   /** Turns waiting for a tick on or off for all further reads. */
   set paced(paced: boolean) {
     this.#paced = paced;
-    if (!paced) this.#readWaiting(false);
+    if (!paced && this.#endWait()) this.#read(0);
   }
 
   #readOn(size: number): void {
-    if (!this.#paced) {
-      this.#read(size);
-      return;
-    }
-    this.#waiting = true;
-    this.#scheduling = true;
-    this.#scheduleRead(this.#onTick);
-    this.#scheduling = false;
+    if (this.#paced && this.#scheduleRead(this.#onTick)) this.#waiting = true;
+    else this.#read(size);
   }
 
-  readonly #onTick = (): void => this.#readWaiting(!this.#scheduling);
+  readonly #onTick = (): void => {
+    // Each read takes what the kernel has, whatever the size.
+    if (this.#endWait() && !this.#readNow()) this.#read(0);
+  };
 
-  /** @param later whether something may have arrived since the last read */
-  #readWaiting(later: boolean): void {
-    if (!this.#waiting) return;
+  /** @returns whether a read waited, and its socket can still be read */
+  #endWait(): boolean {
+    const waited = this.#waiting;
     this.#waiting = false;
     // A socket can be destroyed while it waits, and the kernel may reuse its descriptor. A read
     // would then take bytes of another connection. Node sets `destroyed` before it closes the
     // descriptor.
-    if (this.#socket.destroyed || (later && this.#readNow())) return;
-    // Each read takes what the kernel has, whatever the size.
-    this.#read(0);
+    return waited && !this.#socket.destroyed;
   }
 
   /**

@@ -30,7 +30,7 @@ function settingsOf(keys: object): ProviderSettings {
 
 /** The request that the server receives. */
 async function sent(keys: object, request = providerRequest('Hi', { model: 'm' })) {
-  const context = { name: 'openai', scheduleRead: (read: () => void) => read() };
+  const context = { name: 'openai', scheduleRead: () => false };
   const { provider, close } = await openAiType.open(settingsOf(keys), context);
   await collect(provider.stream(request, new AbortController().signal));
   await close();

@@ -44,7 +44,7 @@ beforeEach(async () => {
   provider = new OpenAiProvider({
     baseUrl: `http://127.0.0.1:${port}/v1`,
     apiKey: 'sk-x',
-    scheduleRead: (read) => waiting.push(read),
+    scheduleRead: later,
   });
 });
 afterEach(async () => {
@@ -58,6 +58,8 @@ const send = async (answer: ServerResponse, ...chunks: { chunk: object }[]) => {
   const text = chunks.map(({ chunk }) => `data: ${JSON.stringify(chunk)}\n\n`).join('');
   await new Promise((sent) => answer.write(text, sent));
 };
+/** The clock: every read waits for `tick`. */
+const later = (read: () => void) => waiting.push(read) > 0;
 const tick = () => {
   for (const read of waiting.splice(0)) read();
 };
@@ -197,7 +199,7 @@ describe('a paced connection', () => {
     // The address of a TCP listener is always this.
     const { port } = listener.address() as AddressInfo;
     socket = connectBy({ port, host: '127.0.0.1', highWaterMark: 1 });
-    const paced = new PacedSocket(socket, (read) => waiting.push(read));
+    const paced = new PacedSocket(socket, later);
     socket.on('readable', () => {
       for (let chunk: Buffer | null; (chunk = socket.read() as Buffer | null) !== null;) chunks.push(chunk.toString());
       paced.paced = true;
